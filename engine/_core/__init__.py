@@ -1,0 +1,1 @@
+"""The posting core: records, codes, tables and the ledger, compiled by Cython."""

@@ -1,0 +1,7 @@
+ACCOUNT_FLAG: dict[str, int]
+TRANSFER_FLAG: dict[str, int]
+TRANSFER_STATE: dict[str, int]
+UPDATE_FIELD: dict[str, int]
+FILTER_FLAG: dict[str, int]
+KIND: dict[str, int]
+STATUS: dict[str, int]

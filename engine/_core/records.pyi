@@ -1,0 +1,16 @@
+import numpy as np
+
+ACCOUNT_COMMAND: np.dtype[np.void]
+TRANSFER_COMMAND: np.dtype[np.void]
+UPDATE_COMMAND: np.dtype[np.void]
+SCOPE_RANGE: np.dtype[np.void]
+FILTER: np.dtype[np.void]
+RESULT: np.dtype[np.void]
+ACCOUNT_VIEW: np.dtype[np.void]
+TRANSFER_VIEW: np.dtype[np.void]
+BALANCE_VIEW: np.dtype[np.void]
+ACCOUNT: np.dtype[np.void]
+ACCOUNT_DETAIL: np.dtype[np.void]
+TRANSFER: np.dtype[np.void]
+BALANCE: np.dtype[np.void]
+SIZES: dict[str, tuple[np.dtype[np.void], int]]

@@ -1,0 +1,41 @@
+"""Capacities of an engine, and the relations between them."""
+
+from dataclasses import dataclass
+
+SLOT_MAX = 2**31 - 2
+"""Largest number of records in one store: slots are 32 bits, of which the highest marks a burnt id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one engine may hold. Memory is reserved as address space and taken only when it is used.
+
+    An engine that is full refuses before anything is applied; a log is replayed with capacities at least as
+    large as those it was written with.
+    """
+
+    accounts_max: int = 16_777_216
+    """Accounts (about 140 bytes each)."""
+    transfers_max: int = 268_435_456
+    """Transfers (about 112 bytes each)."""
+    burnt_max: int = 67_108_864
+    """Ids of transfers that failed for a reason of the moment (about 32 bytes each)."""
+    balances_max: int = 268_435_456
+    """Balances kept for accounts with `history` (48 bytes each)."""
+    scopes_max: int = 4_096
+    """Scopes of channels, numbered from 1."""
+    scope_ranges_max: int = 65_536
+    """Ranges of account ids in all scopes together."""
+    query_limit_max: int = 8_190
+    """Records that one read may return."""
+    scan_max: int = 2_000_000
+    """Records that one read may look at."""
+
+    def __post_init__(self) -> None:
+        for name in ("accounts_max", "transfers_max", "burnt_max", "balances_max"):
+            value = getattr(self, name)
+            if not 1 <= value <= SLOT_MAX:
+                raise ValueError(f"{name}: {value} is not between 1 and {SLOT_MAX}")
+        for name in ("scopes_max", "scope_ranges_max", "query_limit_max", "scan_max"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: {getattr(self, name)} is less than 1")

@@ -1,0 +1,70 @@
+"""The compiled modules and how they are compiled; everything else is in pyproject.toml.
+
+TONGBAO_DEBUG=1 builds the checked twin: bounds checks, invariant checks after every batch, line tracing.
+TONGBAO_SANITIZE=address,undefined builds with gcc's sanitizers.
+TONGBAO_MARCH=native (or any gcc -march) tunes for a processor; wheels leave it unset.
+"""
+
+import os
+
+import numpy
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+DEBUG = os.environ.get("TONGBAO_DEBUG") == "1"
+SANITIZE = os.environ.get("TONGBAO_SANITIZE", "")
+MARCH = os.environ.get("TONGBAO_MARCH", "")
+
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": DEBUG,
+    "wraparound": False,
+    "initializedcheck": DEBUG,
+    "cdivision": True,
+    "overflowcheck": False,  # money uses engine/_core/checked.pxd, which reports instead of raising
+    "linetrace": False,
+    "binding": True,
+    "warn.undeclared": False,
+    "warn.unreachable": True,
+    "warn.maybe_uninitialized": True,
+    "warn.multiple_declarators": False,
+}
+
+MODULES = [
+    "engine._core.records",
+    "engine._core.codes",
+    "engine._core.batch",
+]
+
+ARGS = ["-std=c11", "-Wall", "-Wno-unused-function", "-Wno-unused-variable", "-Wno-unused-but-set-variable"]
+ARGS += ["-O1", "-g", "-fno-omit-frame-pointer"] if DEBUG or SANITIZE else ["-O3", "-g0", "-fno-plt"]
+LINK: list[str] = []
+if MARCH:
+    ARGS.append(f"-march={MARCH}")
+if SANITIZE:
+    ARGS.append(f"-fsanitize={SANITIZE}")
+    LINK.append(f"-fsanitize={SANITIZE}")
+
+extensions = [
+    Extension(
+        name,
+        [name.replace(".", "/") + ".pyx"],
+        include_dirs=[numpy.get_include(), "engine/_core"],
+        define_macros=[
+            ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
+            ("TONGBAO_CHECKED", "1" if DEBUG else "0"),
+        ],
+        extra_compile_args=ARGS,
+        extra_link_args=LINK,
+    )
+    for name in MODULES
+]
+
+setup(
+    ext_modules=cythonize(
+        extensions,
+        compiler_directives=DIRECTIVES,
+        nthreads=os.cpu_count() or 1,
+        show_all_warnings=False,
+    )
+)
