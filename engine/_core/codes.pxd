@@ -68,6 +68,7 @@ cdef enum Kind:                     # what a request is; below KIND_READ it chan
     KIND_EDGE = 32                  # not a kind: the border; from here on the engine has no part in it
     KIND_REPLY = 33                 # the whole reply line stands ready in `Batch.text`
     KIND_ANSWER = 34                # Python object `Batch.answers[item_first]` is the reply's bytes, filled later
+    KIND_PING = 35                  # answered with the batch's time
 
 cdef enum Status:
     CREATED = 0
