@@ -9,11 +9,14 @@ import os
 
 import numpy
 from Cython.Build import cythonize
+from Cython.Compiler import Options
 from setuptools import Extension, setup
 
 DEBUG = os.environ.get("TONGBAO_DEBUG") == "1"
 SANITIZE = os.environ.get("TONGBAO_SANITIZE", "")
 MARCH = os.environ.get("TONGBAO_MARCH", "")
+
+Options.warning_errors = True
 
 DIRECTIVES = {
     "language_level": 3,
@@ -34,6 +37,15 @@ MODULES = [
     "engine._core.records",
     "engine._core.codes",
     "engine._core.batch",
+    "engine._core.memory",
+    "engine._core.table",
+    "engine._core.store",
+    "engine._core.expiry",
+    "engine._core.accounts",
+    "engine._core.posting",
+    "engine._core.reads",
+    "engine._core.forked",
+    "engine.machine",
 ]
 
 ARGS = ["-std=c11", "-Wall", "-Wno-unused-function", "-Wno-unused-variable", "-Wno-unused-but-set-variable"]

@@ -1,1 +1,66 @@
-"""The deterministic state machine."""
+"""Tongbao's engine as a library: a deterministic ledger, NumPy record arrays in and out.
+
+    engine = Engine()
+    accounts = np.zeros(2, dtype=ACCOUNT_COMMAND)
+    ...
+    results = engine.create_accounts(accounts, time=1)
+
+Time (nanoseconds) is an argument of every call that changes something, and must advance. See docs/EMBEDDING.md.
+"""
+
+from engine._core.batch import Batch
+from engine._core.records import (
+    ACCOUNT_COMMAND,
+    ACCOUNT_VIEW,
+    BALANCE_VIEW,
+    FILTER,
+    RESULT,
+    SCOPE_RANGE,
+    TRANSFER_COMMAND,
+    TRANSFER_VIEW,
+    UPDATE_COMMAND,
+)
+from engine.errors import CapacityError, EngineError, InvariantError, RecordError, SnapshotError
+from engine.limits import Limits
+from engine.machine import Engine, Headroom
+from engine.results import (
+    AMOUNT_ALL,
+    INT63_MAX,
+    TRANSIENT,
+    AccountFlag,
+    FilterFlag,
+    Status,
+    TransferFlag,
+    TransferState,
+    UpdateField,
+)
+
+__all__ = [
+    "ACCOUNT_COMMAND",
+    "ACCOUNT_VIEW",
+    "AMOUNT_ALL",
+    "BALANCE_VIEW",
+    "FILTER",
+    "INT63_MAX",
+    "RESULT",
+    "SCOPE_RANGE",
+    "TRANSFER_COMMAND",
+    "TRANSFER_VIEW",
+    "TRANSIENT",
+    "UPDATE_COMMAND",
+    "AccountFlag",
+    "Batch",
+    "CapacityError",
+    "Engine",
+    "EngineError",
+    "FilterFlag",
+    "Headroom",
+    "InvariantError",
+    "Limits",
+    "RecordError",
+    "SnapshotError",
+    "Status",
+    "TransferFlag",
+    "TransferState",
+    "UpdateField",
+]

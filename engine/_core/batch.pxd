@@ -53,9 +53,12 @@ cdef class Batch:
     cdef uint32_t transfer_view_count, transfer_view_capacity
     cdef BalanceView* balance_views
     cdef uint32_t balance_view_count, balance_view_capacity
+    cdef void* scratch_base
+    cdef size_t scratch_size
     cdef public list answers        # bytes of the KIND_ANSWER replies
 
     cdef void clear(self) noexcept
+    cdef void* scratch(self, size_t size) noexcept nogil    # working memory until the next call; NULL: out of memory
     cdef bint has_writes(self) noexcept nogil   # anything that must be logged
     # Room for `count` more; NULL when memory is out. The counts go up at once: take back with *_truncate.
     cdef Request* append_request(self) noexcept nogil

@@ -46,6 +46,7 @@ cdef class Batch:
         free(self.account_views)
         free(self.transfer_views)
         free(self.balance_views)
+        free(self.scratch_base)
 
     def __len__(self) -> int:
         return self.request_count
@@ -56,6 +57,16 @@ cdef class Batch:
         self.result_count = self.account_view_count = self.transfer_view_count = self.balance_view_count = 0
         if self.answers:
             self.answers.clear()
+
+    cdef void* scratch(self, size_t size) noexcept nogil:
+        cdef void* moved
+        if size > self.scratch_size:
+            moved = realloc(self.scratch_base, size)
+            if moved is NULL:
+                return NULL
+            self.scratch_base = moved
+            self.scratch_size = size
+        return self.scratch_base
 
     cdef bint has_writes(self) noexcept nogil:
         cdef uint32_t index

@@ -1,0 +1,580 @@
+"""The deterministic state machine: a batch of requests and a time go in, answers come out.
+
+Nothing here reads a clock, draws a random number or touches a socket. The same batches at the same times give the same
+state, bit for bit, whatever the capacities and the hash key are.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from libc.string cimport memcpy
+
+from engine._core.accounts cimport create_accounts, define_scope, scope_ranges_valid, update_accounts
+from engine._core.batch cimport Request
+from engine._core.codes cimport *
+from engine._core.expiry cimport expire_due, expiry_next, expiry_rebuild
+from engine._core.native cimport CHECKED
+from engine._core.posting cimport create_transfers
+from engine._core.reads cimport read_request
+from engine._core.records cimport *
+from engine._core.store cimport (
+    Capacity, account_lookup, ledger_create, ledger_destroy, ledger_prepare, ledger_reindex, transfer_find, transfer_hash,
+)
+
+from engine._core import records
+from engine import invariants, snapshot as snapshots
+from engine.errors import CapacityError, EngineError, SnapshotError
+from engine.limits import Limits
+
+TIME_MAX = 2**63 - 1
+DEFAULT_KEY = bytes(range(1, 33))
+
+
+class Headroom(NamedTuple):
+    """How many more records of each kind an engine can take."""
+
+    accounts: int
+    transfers: int
+    burnt: int
+    balances: int
+
+
+cdef class Engine:
+    """A ledger in memory.
+
+    `limits` are its capacities. `hash_key`, 32 secret bytes, protects the tables of a server against ids made to
+    collide; it affects no result.
+    """
+
+    def __cinit__(self, limits: Limits | None = None, *, hash_key: bytes = b"") -> None:
+        cdef Capacity capacity
+        cdef uint64_t key[4]
+        cdef bytes secret = hash_key or DEFAULT_KEY
+        if len(secret) != 32:
+            raise ValueError(f"hash_key: {len(secret)} bytes, not 32")
+        self.limits = limits if limits is not None else Limits()
+        capacity.accounts = self.limits.accounts_max
+        capacity.transfers = self.limits.transfers_max
+        capacity.burnt = self.limits.burnt_max
+        capacity.balances = self.limits.balances_max
+        capacity.scopes = self.limits.scopes_max
+        capacity.scope_ranges = self.limits.scope_ranges_max
+        capacity.query_limit = self.limits.query_limit_max
+        capacity.scan = self.limits.scan_max
+        memcpy(key, <const char*>secret, 32)
+        if ledger_create(&self.ledger, &capacity, key) != 0:
+            raise MemoryError("no address space for an engine of these limits")
+        self.own = Batch()
+
+    def __dealloc__(self) -> None:
+        ledger_destroy(&self.ledger)
+
+    # --- the server's interface -------------------------------------------------------------------
+
+    cpdef apply(self, Batch batch, uint64_t time):
+        """Executes all requests of `batch` in order, reads included; answers go into the batch.
+
+        `time` (nanoseconds, later than `last_timestamp`) is that of the first written item. A batch with reads only
+        changes nothing; one without any request is a tick: it expires what is due.
+        Raises CapacityError before anything is applied, ValueError for a time that does not advance.
+        """
+        cdef uint64_t accounts = batch.account_count
+        cdef uint64_t transfers = batch.transfer_count
+        cdef uint64_t ranges = batch.range_count
+        cdef bint writes = batch.request_count == 0 or batch.has_writes()
+        cdef int outcome
+        if writes:
+            if time <= self.ledger.last_timestamp or time > TIME_MAX:
+                raise ValueError(f"time: {time} is not later than {self.ledger.last_timestamp}")
+            self.check_capacity(accounts, transfers, ranges)
+        with nogil:
+            outcome = apply_batch(&self.ledger, batch, time, writes)
+        if outcome != 0:
+            raise MemoryError("no memory for the answers of a batch")
+        if CHECKED and writes:
+            self.check_invariants()
+
+    cdef check_capacity(self, uint64_t accounts, uint64_t transfers, uint64_t ranges):
+        cdef Ledger* ledger = &self.ledger
+        for name, used, more, most in (
+            ("accounts", ledger.account_count, accounts, ledger.capacity.accounts),
+            ("transfers", ledger.transfer_count, transfers, ledger.capacity.transfers),
+            ("burnt", ledger.burnt_count, transfers, ledger.capacity.burnt),
+            ("balances", ledger.balance_count, 2 * transfers, ledger.capacity.balances),
+            ("scope_ranges", ledger.range_count, ranges, ledger.capacity.scope_ranges),
+        ):
+            if used + more > most:
+                raise CapacityError(f"{name}_capacity_reached: {used} of {most} are taken, {more} more may be needed")
+        if ledger_prepare(ledger, accounts, transfers) != 0:
+            raise CapacityError("out of memory for the tables of ids")
+
+    def headroom(self) -> Headroom:
+        """How many more records fit. A transfer may need one of `transfers` or `burnt`, and two of `balances`."""
+        cdef Ledger* ledger = &self.ledger
+        return Headroom(
+            ledger.capacity.accounts - ledger.account_count,
+            ledger.capacity.transfers - ledger.transfer_count,
+            ledger.capacity.burnt - ledger.burnt_count,
+            ledger.capacity.balances - ledger.balance_count,
+        )
+
+    @property
+    def last_timestamp(self) -> int:
+        """Time of the newest item or tick, in nanoseconds; 0 before the first."""
+        return self.ledger.last_timestamp
+
+    @property
+    def next_expiry(self) -> int:
+        """When the next pending transfer expires, in nanoseconds; 0 when none will."""
+        return expiry_next(&self.ledger)
+
+    @property
+    def accounts(self) -> int:
+        """Number of accounts."""
+        return self.ledger.account_count
+
+    @property
+    def transfers(self) -> int:
+        """Number of transfers."""
+        return self.ledger.transfer_count
+
+    @property
+    def pending(self) -> int:
+        """Number of transfers that hold money."""
+        return self.ledger.pending_count
+
+    @property
+    def burnt(self) -> int:
+        """Number of burnt ids."""
+        return self.ledger.burnt_count
+
+    def digest(self) -> bytes:
+        """16 bytes that depend on everything ever applied; kept up as it is applied."""
+        return self.ledger.digest_lo.to_bytes(8, "little") + self.ledger.digest_hi.to_bytes(8, "little")
+
+    # --- the embedding interface: one call is one batch -------------------------------------------
+
+    def create_accounts(self, accounts, time: int, *, scope: int = 0):
+        """Creates accounts.
+
+        `accounts` is a one-dimensional array of dtype `engine.ACCOUNT_COMMAND`. Returns a RESULT per account.
+        """
+        cdef AccountCommand[::1] items = self.items(accounts, "accounts", records.ACCOUNT_COMMAND, 127)
+        cdef AccountCommand* into
+        cdef uint32_t count = <uint32_t>items.shape[0]
+        self.begin(KIND_CREATE_ACCOUNTS, scope, count)
+        if count:
+            into = self.own.append_accounts(count)
+            if into is NULL:
+                raise MemoryError("accounts")
+            memcpy(into, &items[0], count * sizeof(AccountCommand))
+        return self.results(time)
+
+    def create_transfers(self, transfers, time: int, *, scope: int = 0):
+        """Posts transfers.
+
+        `transfers` is a one-dimensional array of dtype `engine.TRANSFER_COMMAND`. Returns a RESULT per transfer.
+        """
+        cdef TransferCommand[::1] items = self.items(transfers, "transfers", records.TRANSFER_COMMAND, 511)
+        cdef TransferCommand* into
+        cdef uint32_t count = <uint32_t>items.shape[0]
+        self.begin(KIND_CREATE_TRANSFERS, scope, count)
+        if count:
+            into = self.own.append_transfers(count)
+            if into is NULL:
+                raise MemoryError("transfers")
+            memcpy(into, &items[0], count * sizeof(TransferCommand))
+        return self.results(time)
+
+    def update_accounts(self, updates, time: int, *, scope: int = 0):
+        """Changes overdraft limits and freezes.
+
+        `updates` is a one-dimensional array of dtype `engine.UPDATE_COMMAND`. Returns a RESULT per update.
+        """
+        cdef UpdateCommand[::1] items = self.items(updates, "updates", records.UPDATE_COMMAND, 0)
+        cdef UpdateCommand* into
+        cdef uint32_t count = <uint32_t>items.shape[0]
+        self.begin(KIND_UPDATE_ACCOUNTS, scope, count)
+        if count:
+            into = self.own.append_updates(count)
+            if into is NULL:
+                raise MemoryError("updates")
+            memcpy(into, &items[0], count * sizeof(UpdateCommand))
+        return self.results(time)
+
+    def define_scope(self, scope: int, ranges, time: int) -> None:
+        """Says which accounts requests of `scope` (from 1) may touch: a SCOPE_RANGE array, sorted and disjoint."""
+        cdef Batch batch = self.own
+        batch.clear()
+        append_scope(batch, self.limits, scope, ranges)
+        self.apply(batch, time)
+
+    def tick(self, time: int) -> None:
+        """Lets time pass: what is due expires."""
+        self.own.clear()
+        self.apply(self.own, time)
+
+    def lookup_accounts(self, ids, *, scope: int = 0):
+        """The accounts of these ids (uint64), as ACCOUNT_VIEW; id 0 where there is none."""
+        wanted = np.ascontiguousarray(ids, dtype=np.uint64)
+        if wanted.ndim != 1:
+            raise ValueError(f"ids: {wanted.ndim} dimensions, not 1")
+        pairs = np.zeros((len(wanted), 2), dtype=np.uint64)
+        pairs[:, 0] = wanted
+        return self.lookup(KIND_LOOKUP_ACCOUNTS, pairs, scope)
+
+    def lookup_transfers(self, ids, *, scope: int = 0):
+        """The transfers of these ids (uint64, shape (n, 2), low half first), as TRANSFER_VIEW; id 0 where there is none."""
+        wanted = np.ascontiguousarray(ids, dtype=np.uint64)
+        if wanted.ndim != 2 or wanted.shape[1] != 2:
+            raise ValueError(f"ids: shape {wanted.shape}, not (n, 2)")
+        return self.lookup(KIND_LOOKUP_TRANSFERS, wanted, scope)
+
+    def get_account_transfers(self, filter, *, scope: int = 0):
+        """Transfers of the filter's account, oldest first, as TRANSFER_VIEW; `filter` is one FILTER record."""
+        return self.search(KIND_GET_ACCOUNT_TRANSFERS, filter, scope)
+
+    def get_account_balances(self, filter, *, scope: int = 0):
+        """Balances of the filter's account after each of its transfers, as BALANCE_VIEW; it needs `history`."""
+        return self.search(KIND_GET_ACCOUNT_BALANCES, filter, scope)
+
+    def query_accounts(self, filter, *, scope: int = 0):
+        """Accounts that fit the filter, oldest first, as ACCOUNT_VIEW."""
+        return self.search(KIND_QUERY_ACCOUNTS, filter, scope)
+
+    def query_transfers(self, filter, *, scope: int = 0):
+        """Transfers that fit the filter, oldest first, as TRANSFER_VIEW."""
+        return self.search(KIND_QUERY_TRANSFERS, filter, scope)
+
+    def scope(self, number: int):
+        """The ranges of a scope, as SCOPE_RANGE."""
+        check_scope(self.limits, number, 1)
+        return self.array("ranges")[self.ledger.scopes[number].range_first:][:self.ledger.scopes[number].range_count].copy()
+
+    cdef items(self, array, str name, dtype, int flags_known):
+        check_dtype(array, name, dtype)
+        if array.ndim != 1:
+            raise ValueError(f"{name}: {array.ndim} dimensions, not 1")
+        if len(array) > 2**24:
+            raise ValueError(f"{name}: {len(array)} items, more than {2**24}")
+        for field, known in (("flags", flags_known), ("reserved", 0), ("frozen", 1), ("fields", 3)):
+            if field in dtype.names:
+                wrong = np.flatnonzero(array[field] > known)
+                if len(wrong):
+                    raise ValueError(f"{name}[{wrong[0]}].{field}: {array[field][wrong[0]]} has bits without a meaning")
+        # A copy also of read-only and strided arrays: the memory view below wants neither.
+        return np.array(array, dtype=dtype, order="C", copy=True)
+
+    cdef begin(self, uint32_t kind, scope, uint32_t count):
+        cdef Request* request
+        check_scope(self.limits, scope, 0)
+        self.own.clear()
+        request = self.own.append_request()
+        if request is NULL:
+            raise MemoryError("requests")
+        request.kind = kind
+        request.scope = scope
+        request.item_count = count
+
+    cdef results(self, time):
+        cdef Batch batch = self.own
+        cdef Request* request = &batch.requests[0]
+        if request.item_count == 0:
+            return np.empty(0, dtype=records.RESULT)
+        if not 0 < time <= TIME_MAX:
+            raise ValueError(f"time: {time} is not between 1 and {TIME_MAX}")
+        self.apply(batch, time)
+        return np.array(<Result[:batch.result_count]>batch.results)
+
+    cdef lookup(self, uint32_t kind, pairs, scope):
+        cdef Batch batch = self.own
+        cdef const uint64_t[:, ::1] wanted = pairs
+        cdef uint32_t count = <uint32_t>wanted.shape[0]
+        cdef Id128* into
+        self.begin(kind, scope, count)
+        if count == 0:
+            return np.empty(0, dtype=records.ACCOUNT_VIEW if kind == KIND_LOOKUP_ACCOUNTS else records.TRANSFER_VIEW)
+        into = batch.append_ids(count)
+        if into is NULL:
+            raise MemoryError("ids")
+        memcpy(into, &wanted[0, 0], count * sizeof(Id128))
+        self.apply(batch, 0)
+        return self.views(kind)
+
+    cdef search(self, uint32_t kind, filter, scope):
+        cdef Batch batch = self.own
+        cdef Filter[::1] wanted
+        cdef Filter* into
+        cdef uint32_t status
+        array = np.atleast_1d(filter)
+        check_dtype(array, "filter", records.FILTER)
+        if array.shape != (1,):
+            raise ValueError(f"filter: shape {array.shape}, not one record")
+        if not 1 <= array["limit"][0] <= self.limits.query_limit_max:
+            raise ValueError(f"filter.limit: {array['limit'][0]} is not between 1 and {self.limits.query_limit_max}")
+        wanted = np.array(array, copy=True)
+        self.begin(kind, scope, 1)
+        into = batch.append_filters(1)
+        if into is NULL:
+            raise MemoryError("filters")
+        into[0] = wanted[0]
+        self.apply(batch, 0)
+        status = batch.requests[0].status
+        if status == NO_HISTORY:
+            raise ValueError(f"filter.account_id: {array['account_id'][0]} has no history flag")
+        if status == NOT_PERMITTED:
+            raise PermissionError(f"filter.account_id: {array['account_id'][0]} is outside scope {scope}")
+        if status == SCAN_LIMIT_REACHED:
+            raise EngineError(
+                f"scan_limit_reached: {self.limits.scan_max} records do not answer it; "
+                "narrow timestamp_min and timestamp_max")
+        return self.views(kind)
+
+    cdef views(self, uint32_t kind):
+        cdef Batch batch = self.own
+        cdef uint32_t count = batch.requests[0].answer_count
+        if kind == KIND_LOOKUP_ACCOUNTS or kind == KIND_QUERY_ACCOUNTS:
+            return np.array(<AccountView[:count]>batch.account_views) if count else np.empty(0, records.ACCOUNT_VIEW)
+        if kind == KIND_GET_ACCOUNT_BALANCES:
+            return np.array(<BalanceView[:count]>batch.balance_views) if count else np.empty(0, records.BALANCE_VIEW)
+        return np.array(<TransferView[:count]>batch.transfer_views) if count else np.empty(0, records.TRANSFER_VIEW)
+
+    # --- the whole state --------------------------------------------------------------------------
+
+    def array(self, name: str):
+        """One store as a read-only array over the engine's own memory: valid until the next batch. For tests and tools."""
+        cdef Ledger* ledger = &self.ledger
+        cdef uint32_t scopes = self.scopes_defined()
+        if name == "accounts":
+            return over(<char*>ledger.accounts, ledger.account_count, records.ACCOUNT)
+        if name == "details":
+            return over(<char*>ledger.details, ledger.account_count, records.ACCOUNT_DETAIL)
+        if name == "transfers":
+            return over(<char*>ledger.transfers, ledger.transfer_count, records.TRANSFER)
+        if name == "burnt":
+            return over(<char*>ledger.burnt, 2 * <uint64_t>ledger.burnt_count, np.dtype(np.uint64)).reshape(-1, 2)
+        if name == "balances":
+            return over(<char*>ledger.balances, ledger.balance_count, records.BALANCE)
+        if name == "index":
+            return over(<char*>ledger.index, ledger.index_count, np.dtype(np.uint32))
+        if name == "scopes":
+            return over(<char*>ledger.scopes, 3 * <uint64_t>scopes, np.dtype(np.uint32)).reshape(-1, 3)
+        if name == "ranges":
+            return over(<char*>ledger.ranges, ledger.range_count, records.SCOPE_RANGE)
+        raise KeyError(name)
+
+    cdef uint32_t scopes_defined(self):
+        """1 + the highest scope that is defined."""
+        cdef uint32_t number = self.ledger.capacity.scopes
+        while number and not self.ledger.scopes[number].defined:
+            number -= 1
+        return number + 1
+
+    def sections(self) -> list:
+        """The whole logical state as (name, array), header first: what is hashed and what a snapshot holds."""
+        header = snapshots.header(
+            {name: len(self.array(name)) for name in snapshots.SECTIONS}, self.ledger.last_timestamp, self.digest())
+        return [("header", header), *((name, self.array(name)) for name in snapshots.SECTIONS)]
+
+    def state_hash(self) -> bytes:
+        """SHA-256 over the whole state; two engines are equal exactly when it is. About a second per 10 million transfers."""
+        return snapshots.state_hash(self.sections())
+
+    def check_invariants(self) -> None:
+        """Recomputes balances, holds, histories and indexes from the transfers; raises InvariantError. Slow."""
+        invariants.check(self)
+
+    def find(self, account_ids=None, transfer_ids=None) -> list:
+        """Slots by id as the tables give them (None: not found), for check_invariants."""
+        cdef uint32_t slot
+        slots = []
+        if account_ids is not None:
+            for id in account_ids:
+                slot = account_slot(&self.ledger, id)
+                slots.append(None if slot == NONE else slot)
+        if transfer_ids is not None:
+            for lo, hi in transfer_ids:
+                slot = transfer_slot(&self.ledger, lo, hi)
+                slots.append(None if slot == NONE else slot)
+        return slots
+
+    def snapshot(self, path) -> bytes:
+        """Writes the state to `path` (through a temporary file, so that `path` is whole or absent); returns the state hash."""
+        return snapshots.write(self.sections(), path)
+
+    def snapshot_fork(self, path):
+        """The same from a forked child, which sees the state as it is now while this engine goes on; returns a SnapshotJob."""
+        return snapshots.fork_write(self.sections(), path)
+
+    @classmethod
+    def restore(cls, path, limits: Limits | None = None, *, hash_key: bytes = b""):
+        """An engine with the state of a snapshot; SnapshotError when it is damaged, CapacityError when `limits` are too small."""
+        cdef Engine engine = cls(limits, hash_key=hash_key)
+        with snapshots.Source(path) as source:
+            engine.adopt(source)
+        return engine
+
+    cdef adopt(self, source):
+        cdef Ledger* ledger = &self.ledger
+        cdef int outcome
+        counts = source.counts
+        for name, most in (
+            ("accounts", ledger.capacity.accounts), ("transfers", ledger.capacity.transfers),
+            ("burnt", ledger.capacity.burnt), ("balances", ledger.capacity.balances),
+            ("index", ledger.index_capacity), ("scopes", ledger.capacity.scopes + 1),
+            ("ranges", ledger.capacity.scope_ranges),
+        ):
+            if counts[name] > most:
+                raise CapacityError(f"{name}_capacity_reached: the snapshot holds {counts[name]}, the limit is {most}")
+        ledger.account_count = counts["accounts"]
+        ledger.transfer_count = counts["transfers"]
+        ledger.burnt_count = counts["burnt"]
+        ledger.balance_count = counts["balances"]
+        ledger.index_count = counts["index"]
+        ledger.range_count = counts["ranges"]
+        for name, base, size in (
+            ("accounts", <size_t>ledger.accounts, sizeof(Account)),
+            ("details", <size_t>ledger.details, sizeof(AccountDetail)),
+            ("transfers", <size_t>ledger.transfers, sizeof(Transfer)),
+            ("burnt", <size_t>ledger.burnt, sizeof(Id128)),
+            ("balances", <size_t>ledger.balances, sizeof(Balance)),
+            ("index", <size_t>ledger.index, 4),
+            ("scopes", <size_t>ledger.scopes, 12),
+            ("ranges", <size_t>ledger.ranges, sizeof(ScopeRange)),
+        ):
+            if counts[name]:
+                source.read_into(writable(<char*><size_t>base, counts[name] * <size_t>size))
+        source.verify()
+        ledger.last_timestamp = source.last_timestamp
+        ledger.digest_lo = int.from_bytes(source.digest[:8], "little")
+        ledger.digest_hi = int.from_bytes(source.digest[8:], "little")
+        with nogil:
+            outcome = ledger_reindex(ledger)
+            if outcome == 0:
+                expiry_rebuild(ledger)
+        if outcome != 0:
+            raise MemoryError("no memory for the tables of ids")
+
+
+cdef uint32_t account_slot(Ledger* ledger, uint64_t id) noexcept nogil:
+    return account_lookup(ledger, id)
+
+
+cdef uint32_t transfer_slot(Ledger* ledger, uint64_t lo, uint64_t hi) noexcept nogil:
+    return transfer_find(ledger, lo, hi, transfer_hash(ledger, lo, hi))
+
+
+cdef over(char* base, uint64_t count, dtype):
+    """A read-only array over the engine's memory."""
+    if count == 0:
+        return np.empty(0, dtype=dtype)
+    array = np.frombuffer(<const char[:count * <uint64_t>dtype.itemsize]>base, dtype=dtype)
+    array.flags.writeable = False
+    return array
+
+
+cdef writable(char* base, size_t size):
+    return memoryview(<char[:size]>base).cast("B")
+
+
+cdef check_scope(limits, scope, int least):
+    if not least <= scope <= limits.scopes_max:
+        raise ValueError(f"scope: {scope} is not between {least} and {limits.scopes_max}")
+
+
+def check_dtype(array, name: str, dtype) -> None:
+    """Refuses an array that is not of `dtype`, naming the field that differs."""
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name}: {type(array).__name__} is not a NumPy array")
+    if array.dtype == dtype:
+        return
+    if array.dtype.names is None:
+        raise TypeError(f"{name}: dtype {array.dtype} is not a record; the fields are {', '.join(dtype.names)}")
+    for field in dtype.names:
+        if field not in array.dtype.names:
+            raise TypeError(f"{name}.{field}: is missing")
+        if array.dtype[field] != dtype[field]:
+            raise TypeError(f"{name}.{field}: {array.dtype[field]} is not {dtype[field]}")
+    for field in array.dtype.names:
+        if field not in dtype.names:
+            raise TypeError(f"{name}.{field}: is not a field of this record")
+    for field in dtype.names:
+        if array.dtype.fields[field][1] != dtype.fields[field][1]:
+            raise TypeError(f"{name}.{field}: stands at byte {array.dtype.fields[field][1]}, not {dtype.fields[field][1]}")
+    raise TypeError(f"{name}: records of {array.dtype.itemsize} bytes, not {dtype.itemsize}")
+
+
+def append_scope(Batch batch, limits, scope: int, ranges) -> None:
+    """Appends a request that defines a scope; ranges are SCOPE_RANGE records, sorted and disjoint."""
+    cdef Request* request
+    cdef ScopeRange[::1] items
+    cdef ScopeRange* into
+    check_scope(limits, scope, 1)
+    check_dtype(ranges, "ranges", records.SCOPE_RANGE)
+    if ranges.ndim != 1:
+        raise ValueError(f"ranges: {ranges.ndim} dimensions, not 1")
+    items = np.array(ranges, order="C", copy=True)
+    if len(items) and not scope_ranges_valid(&items[0], <uint32_t>len(items)):
+        raise ValueError("ranges: are not sorted and disjoint, or begin at 0")
+    request = batch.append_request()
+    into = batch.append_ranges(<uint32_t>len(items))
+    if request is NULL or into is NULL:
+        raise MemoryError("ranges")
+    request.kind = KIND_DEFINE_SCOPE
+    request.scope = scope
+    request.item_first = batch.range_count - <uint32_t>len(items)
+    request.item_count = <uint32_t>len(items)
+    if len(items):
+        memcpy(into, &items[0], len(items) * sizeof(ScopeRange))
+
+
+cdef int apply_batch(Ledger* ledger, Batch batch, uint64_t time, bint writes) noexcept nogil:
+    """Runs of create_transfers go through together, so that their items are prefetched across requests."""
+    cdef uint64_t now = time
+    cdef uint32_t index = 0
+    cdef uint32_t run_end, item_count
+    cdef uint32_t first
+    cdef Request* request
+    cdef Result* results
+    if writes:
+        expire_due(ledger, time)
+    while index < batch.request_count:
+        request = &batch.requests[index]
+        if request.kind > KIND_READ:
+            if request.kind < KIND_EDGE and read_request(ledger, batch, index) != 0:
+                return -1
+            index += 1
+            continue
+        run_end = index + 1
+        item_count = request.item_count
+        if request.kind == KIND_CREATE_TRANSFERS:
+            while run_end < batch.request_count and batch.requests[run_end].kind == KIND_CREATE_TRANSFERS:
+                item_count += batch.requests[run_end].item_count
+                run_end += 1
+        elif request.kind == KIND_DEFINE_SCOPE:
+            item_count = 1
+        results = batch.append_results(item_count)
+        if results is NULL:
+            return -1
+        first = batch.result_count - item_count
+        while index < run_end:
+            batch.requests[index].answer_first = first
+            batch.requests[index].answer_count = (
+                1 if batch.requests[index].kind == KIND_DEFINE_SCOPE else batch.requests[index].item_count)
+            first += batch.requests[index].answer_count
+            index += 1
+        if request.kind == KIND_CREATE_TRANSFERS:
+            create_transfers(
+                ledger, request, run_end - <uint32_t>(request - batch.requests),
+                &batch.transfers[request.item_first], results, now)
+        elif request.kind == KIND_CREATE_ACCOUNTS:
+            create_accounts(ledger, request, &batch.accounts[request.item_first], results, now)
+        elif request.kind == KIND_UPDATE_ACCOUNTS:
+            update_accounts(ledger, request, &batch.updates[request.item_first], results, now)
+        else:
+            define_scope(ledger, request, &batch.ranges[request.item_first], results, now)
+        now += item_count
+    if writes:
+        ledger.last_timestamp = now - 1 if now > time else time
+    return 0
