@@ -29,7 +29,6 @@ DIRECTIVES = {
     "binding": True,
     "warn.undeclared": False,
     "warn.unreachable": True,
-    "warn.maybe_uninitialized": True,
     "warn.multiple_declarators": False,
 }
 
@@ -46,6 +45,7 @@ MODULES = [
     "engine._core.reads",
     "engine._core.forked",
     "engine.machine",
+    "engine.log_record",
 ]
 
 ARGS = ["-std=c11", "-Wall", "-Wno-unused-function", "-Wno-unused-variable", "-Wno-unused-but-set-variable"]

@@ -1,0 +1,6 @@
+from engine._core.batch import Batch
+
+FORMAT: int
+
+def encode(batch: Batch, time: int) -> bytes: ...
+def decode(payload: bytes, batch: Batch) -> int: ...
