@@ -44,11 +44,19 @@ MODULES = [
     "engine._core.posting",
     "engine._core.reads",
     "engine._core.forked",
+    "engine.requests",
     "engine.machine",
     "engine.log_record",
 ]
 
-ARGS = ["-std=c11", "-Wall", "-Wno-unused-function", "-Wno-unused-variable", "-Wno-unused-but-set-variable"]
+ARGS = [
+    "-std=c11",
+    "-Wall",
+    "-Wno-unused-function",
+    "-Wno-sign-compare",
+    "-Wno-unused-variable",
+    "-Wno-unused-but-set-variable",
+]
 ARGS += ["-O1", "-g", "-fno-omit-frame-pointer"] if DEBUG or SANITIZE else ["-O3", "-g0", "-fno-plt"]
 LINK: list[str] = []
 if MARCH:

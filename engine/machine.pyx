@@ -10,7 +10,7 @@ import numpy as np
 
 from libc.string cimport memcpy
 
-from engine._core.accounts cimport create_accounts, define_scope, scope_ranges_valid, update_accounts
+from engine._core.accounts cimport create_accounts, define_scope, update_accounts
 from engine._core.batch cimport Request
 from engine._core.codes cimport *
 from engine._core.expiry cimport expire_due, expiry_next, expiry_rebuild
@@ -23,8 +23,8 @@ from engine._core.store cimport (
 )
 
 from engine._core import records
-from engine import invariants, snapshot as snapshots
-from engine.errors import CapacityError, EngineError, SnapshotError
+from engine import invariants, requests, snapshot as snapshots
+from engine.errors import CapacityError, EngineError
 from engine.limits import Limits
 
 TIME_MAX = 2**63 - 1
@@ -88,6 +88,7 @@ cdef class Engine:
             if time <= self.ledger.last_timestamp or time > TIME_MAX:
                 raise ValueError(f"time: {time} is not later than {self.ledger.last_timestamp}")
             self.check_capacity(accounts, transfers, ranges)
+            self.check_scopes(batch)
         with nogil:
             outcome = apply_batch(&self.ledger, batch, time, writes)
         if outcome != 0:
@@ -108,6 +109,14 @@ cdef class Engine:
                 raise CapacityError(f"{name}_capacity_reached: {used} of {most} are taken, {more} more may be needed")
         if ledger_prepare(ledger, accounts, transfers) != 0:
             raise CapacityError("out of memory for the tables of ids")
+
+    cdef check_scopes(self, Batch batch):
+        cdef uint32_t index
+        for index in range(batch.request_count):
+            if batch.requests[index].kind == KIND_DEFINE_SCOPE and (
+                    not 1 <= batch.requests[index].scope <= self.ledger.capacity.scopes):
+                raise CapacityError(f"scopes_capacity_reached: scope {batch.requests[index].scope} is not between 1 and "
+                                    f"{self.ledger.capacity.scopes}")
 
     def headroom(self) -> Headroom:
         """How many more records fit. A transfer may need one of `transfers` or `burnt`, and two of `balances`."""
@@ -160,185 +169,99 @@ cdef class Engine:
 
         `accounts` is a one-dimensional array of dtype `engine.ACCOUNT_COMMAND`. Returns a RESULT per account.
         """
-        cdef AccountCommand[::1] items = self.items(accounts, "accounts", records.ACCOUNT_COMMAND, 127)
-        cdef AccountCommand* into
-        cdef uint32_t count = <uint32_t>items.shape[0]
-        self.begin(KIND_CREATE_ACCOUNTS, scope, count)
-        if count:
-            into = self.own.append_accounts(count)
-            if into is NULL:
-                raise MemoryError("accounts")
-            memcpy(into, &items[0], count * sizeof(AccountCommand))
-        return self.results(time)
+        self.own.clear()
+        requests.append_accounts(self.own, accounts, scope=scope)
+        return self.written(time)
 
     def create_transfers(self, transfers, time: int, *, scope: int = 0):
         """Posts transfers.
 
         `transfers` is a one-dimensional array of dtype `engine.TRANSFER_COMMAND`. Returns a RESULT per transfer.
         """
-        cdef TransferCommand[::1] items = self.items(transfers, "transfers", records.TRANSFER_COMMAND, 511)
-        cdef TransferCommand* into
-        cdef uint32_t count = <uint32_t>items.shape[0]
-        self.begin(KIND_CREATE_TRANSFERS, scope, count)
-        if count:
-            into = self.own.append_transfers(count)
-            if into is NULL:
-                raise MemoryError("transfers")
-            memcpy(into, &items[0], count * sizeof(TransferCommand))
-        return self.results(time)
+        self.own.clear()
+        requests.append_transfers(self.own, transfers, scope=scope)
+        return self.written(time)
 
     def update_accounts(self, updates, time: int, *, scope: int = 0):
         """Changes overdraft limits and freezes.
 
         `updates` is a one-dimensional array of dtype `engine.UPDATE_COMMAND`. Returns a RESULT per update.
         """
-        cdef UpdateCommand[::1] items = self.items(updates, "updates", records.UPDATE_COMMAND, 0)
-        cdef UpdateCommand* into
-        cdef uint32_t count = <uint32_t>items.shape[0]
-        self.begin(KIND_UPDATE_ACCOUNTS, scope, count)
-        if count:
-            into = self.own.append_updates(count)
-            if into is NULL:
-                raise MemoryError("updates")
-            memcpy(into, &items[0], count * sizeof(UpdateCommand))
-        return self.results(time)
+        self.own.clear()
+        requests.append_updates(self.own, updates, scope=scope)
+        return self.written(time)
 
     def define_scope(self, scope: int, ranges, time: int) -> None:
         """Says which accounts requests of `scope` (from 1) may touch: a SCOPE_RANGE array, sorted and disjoint."""
-        cdef Batch batch = self.own
-        batch.clear()
-        append_scope(batch, self.limits, scope, ranges)
-        self.apply(batch, time)
+        check_scope(self.limits, scope, 1)
+        self.own.clear()
+        requests.append_scope(self.own, scope, ranges)
+        self.written(time)
 
     def tick(self, time: int) -> None:
         """Lets time pass: what is due expires."""
         self.own.clear()
-        self.apply(self.own, time)
+        self.apply(self.own, check_time(time))
 
     def lookup_accounts(self, ids, *, scope: int = 0):
         """The accounts of these ids (uint64), as ACCOUNT_VIEW; id 0 where there is none."""
-        wanted = np.ascontiguousarray(ids, dtype=np.uint64)
-        if wanted.ndim != 1:
-            raise ValueError(f"ids: {wanted.ndim} dimensions, not 1")
-        pairs = np.zeros((len(wanted), 2), dtype=np.uint64)
-        pairs[:, 0] = wanted
-        return self.lookup(KIND_LOOKUP_ACCOUNTS, pairs, scope)
+        self.own.clear()
+        requests.append_lookup_accounts(self.own, ids, scope=scope)
+        return self.read()
 
     def lookup_transfers(self, ids, *, scope: int = 0):
         """The transfers of these ids (uint64, shape (n, 2), low half first), as TRANSFER_VIEW; id 0 where there is none."""
-        wanted = np.ascontiguousarray(ids, dtype=np.uint64)
-        if wanted.ndim != 2 or wanted.shape[1] != 2:
-            raise ValueError(f"ids: shape {wanted.shape}, not (n, 2)")
-        return self.lookup(KIND_LOOKUP_TRANSFERS, wanted, scope)
+        self.own.clear()
+        requests.append_lookup_transfers(self.own, ids, scope=scope)
+        return self.read()
 
     def get_account_transfers(self, filter, *, scope: int = 0):
         """Transfers of the filter's account, oldest first, as TRANSFER_VIEW; `filter` is one FILTER record."""
-        return self.search(KIND_GET_ACCOUNT_TRANSFERS, filter, scope)
+        return self.search("get_account_transfers", filter, scope)
 
     def get_account_balances(self, filter, *, scope: int = 0):
         """Balances of the filter's account after each of its transfers, as BALANCE_VIEW; it needs `history`."""
-        return self.search(KIND_GET_ACCOUNT_BALANCES, filter, scope)
+        return self.search("get_account_balances", filter, scope)
 
     def query_accounts(self, filter, *, scope: int = 0):
         """Accounts that fit the filter, oldest first, as ACCOUNT_VIEW."""
-        return self.search(KIND_QUERY_ACCOUNTS, filter, scope)
+        return self.search("query_accounts", filter, scope)
 
     def query_transfers(self, filter, *, scope: int = 0):
         """Transfers that fit the filter, oldest first, as TRANSFER_VIEW."""
-        return self.search(KIND_QUERY_TRANSFERS, filter, scope)
+        return self.search("query_transfers", filter, scope)
 
     def scope(self, number: int):
-        """The ranges of a scope, as SCOPE_RANGE."""
+        """The ranges of a scope, as SCOPE_RANGE; None if it has never been defined."""
         check_scope(self.limits, number, 1)
-        return self.array("ranges")[self.ledger.scopes[number].range_first:][:self.ledger.scopes[number].range_count].copy()
+        if not self.ledger.scopes[number].defined:
+            return None
+        first = self.ledger.scopes[number].range_first
+        return self.array("ranges")[first:first + self.ledger.scopes[number].range_count].copy()
 
-    cdef items(self, array, str name, dtype, int flags_known):
-        check_dtype(array, name, dtype)
-        if array.ndim != 1:
-            raise ValueError(f"{name}: {array.ndim} dimensions, not 1")
-        if len(array) > 2**24:
-            raise ValueError(f"{name}: {len(array)} items, more than {2**24}")
-        for field, known in (("flags", flags_known), ("reserved", 0), ("frozen", 1), ("fields", 3)):
-            if field in dtype.names:
-                wrong = np.flatnonzero(array[field] > known)
-                if len(wrong):
-                    raise ValueError(f"{name}[{wrong[0]}].{field}: {array[field][wrong[0]]} has bits without a meaning")
-        # A copy also of read-only and strided arrays: the memory view below wants neither.
-        return np.array(array, dtype=dtype, order="C", copy=True)
+    cdef written(self, time):
+        self.apply(self.own, check_time(time))
+        return requests.answers(self.own, 0)
 
-    cdef begin(self, uint32_t kind, scope, uint32_t count):
-        cdef Request* request
-        check_scope(self.limits, scope, 0)
+    cdef read(self):
+        self.apply(self.own, 0)
+        return requests.answers(self.own, 0)
+
+    cdef search(self, str method, filter, scope):
+        cdef int status
         self.own.clear()
-        request = self.own.append_request()
-        if request is NULL:
-            raise MemoryError("requests")
-        request.kind = kind
-        request.scope = scope
-        request.item_count = count
-
-    cdef results(self, time):
-        cdef Batch batch = self.own
-        cdef Request* request = &batch.requests[0]
-        if request.item_count == 0:
-            return np.empty(0, dtype=records.RESULT)
-        if not 0 < time <= TIME_MAX:
-            raise ValueError(f"time: {time} is not between 1 and {TIME_MAX}")
-        self.apply(batch, time)
-        return np.array(<Result[:batch.result_count]>batch.results)
-
-    cdef lookup(self, uint32_t kind, pairs, scope):
-        cdef Batch batch = self.own
-        cdef const uint64_t[:, ::1] wanted = pairs
-        cdef uint32_t count = <uint32_t>wanted.shape[0]
-        cdef Id128* into
-        self.begin(kind, scope, count)
-        if count == 0:
-            return np.empty(0, dtype=records.ACCOUNT_VIEW if kind == KIND_LOOKUP_ACCOUNTS else records.TRANSFER_VIEW)
-        into = batch.append_ids(count)
-        if into is NULL:
-            raise MemoryError("ids")
-        memcpy(into, &wanted[0, 0], count * sizeof(Id128))
-        self.apply(batch, 0)
-        return self.views(kind)
-
-    cdef search(self, uint32_t kind, filter, scope):
-        cdef Batch batch = self.own
-        cdef Filter[::1] wanted
-        cdef Filter* into
-        cdef uint32_t status
-        array = np.atleast_1d(filter)
-        check_dtype(array, "filter", records.FILTER)
-        if array.shape != (1,):
-            raise ValueError(f"filter: shape {array.shape}, not one record")
-        if not 1 <= array["limit"][0] <= self.limits.query_limit_max:
-            raise ValueError(f"filter.limit: {array['limit'][0]} is not between 1 and {self.limits.query_limit_max}")
-        wanted = np.array(array, copy=True)
-        self.begin(kind, scope, 1)
-        into = batch.append_filters(1)
-        if into is NULL:
-            raise MemoryError("filters")
-        into[0] = wanted[0]
-        self.apply(batch, 0)
-        status = batch.requests[0].status
+        requests.append_search(self.own, method, filter, limit_max=self.limits.query_limit_max, scope=scope)
+        answers = self.read()
+        status = requests.status(self.own, 0)
         if status == NO_HISTORY:
-            raise ValueError(f"filter.account_id: {array['account_id'][0]} has no history flag")
+            raise ValueError(f"filter.account_id: {np.atleast_1d(filter)['account_id'][0]} has no history flag")
         if status == NOT_PERMITTED:
-            raise PermissionError(f"filter.account_id: {array['account_id'][0]} is outside scope {scope}")
+            raise PermissionError(f"filter.account_id: {np.atleast_1d(filter)['account_id'][0]} is outside scope {scope}")
         if status == SCAN_LIMIT_REACHED:
             raise EngineError(
                 f"scan_limit_reached: {self.limits.scan_max} records do not answer it; "
                 "narrow timestamp_min and timestamp_max")
-        return self.views(kind)
-
-    cdef views(self, uint32_t kind):
-        cdef Batch batch = self.own
-        cdef uint32_t count = batch.requests[0].answer_count
-        if kind == KIND_LOOKUP_ACCOUNTS or kind == KIND_QUERY_ACCOUNTS:
-            return np.array(<AccountView[:count]>batch.account_views) if count else np.empty(0, records.ACCOUNT_VIEW)
-        if kind == KIND_GET_ACCOUNT_BALANCES:
-            return np.array(<BalanceView[:count]>batch.balance_views) if count else np.empty(0, records.BALANCE_VIEW)
-        return np.array(<TransferView[:count]>batch.transfer_views) if count else np.empty(0, records.TRANSFER_VIEW)
+        return answers
 
     # --- the whole state --------------------------------------------------------------------------
 
@@ -483,50 +406,10 @@ cdef check_scope(limits, scope, int least):
         raise ValueError(f"scope: {scope} is not between {least} and {limits.scopes_max}")
 
 
-def check_dtype(array, name: str, dtype) -> None:
-    """Refuses an array that is not of `dtype`, naming the field that differs."""
-    if not isinstance(array, np.ndarray):
-        raise TypeError(f"{name}: {type(array).__name__} is not a NumPy array")
-    if array.dtype == dtype:
-        return
-    if array.dtype.names is None:
-        raise TypeError(f"{name}: dtype {array.dtype} is not a record; the fields are {', '.join(dtype.names)}")
-    for field in dtype.names:
-        if field not in array.dtype.names:
-            raise TypeError(f"{name}.{field}: is missing")
-        if array.dtype[field] != dtype[field]:
-            raise TypeError(f"{name}.{field}: {array.dtype[field]} is not {dtype[field]}")
-    for field in array.dtype.names:
-        if field not in dtype.names:
-            raise TypeError(f"{name}.{field}: is not a field of this record")
-    for field in dtype.names:
-        if array.dtype.fields[field][1] != dtype.fields[field][1]:
-            raise TypeError(f"{name}.{field}: stands at byte {array.dtype.fields[field][1]}, not {dtype.fields[field][1]}")
-    raise TypeError(f"{name}: records of {array.dtype.itemsize} bytes, not {dtype.itemsize}")
-
-
-def append_scope(Batch batch, limits, scope: int, ranges) -> None:
-    """Appends a request that defines a scope; ranges are SCOPE_RANGE records, sorted and disjoint."""
-    cdef Request* request
-    cdef ScopeRange[::1] items
-    cdef ScopeRange* into
-    check_scope(limits, scope, 1)
-    check_dtype(ranges, "ranges", records.SCOPE_RANGE)
-    if ranges.ndim != 1:
-        raise ValueError(f"ranges: {ranges.ndim} dimensions, not 1")
-    items = np.array(ranges, order="C", copy=True)
-    if len(items) and not scope_ranges_valid(&items[0], <uint32_t>len(items)):
-        raise ValueError("ranges: are not sorted and disjoint, or begin at 0")
-    request = batch.append_request()
-    into = batch.append_ranges(<uint32_t>len(items))
-    if request is NULL or into is NULL:
-        raise MemoryError("ranges")
-    request.kind = KIND_DEFINE_SCOPE
-    request.scope = scope
-    request.item_first = batch.range_count - <uint32_t>len(items)
-    request.item_count = <uint32_t>len(items)
-    if len(items):
-        memcpy(into, &items[0], len(items) * sizeof(ScopeRange))
+cdef check_time(time):
+    if not 0 < time <= TIME_MAX:
+        raise ValueError(f"time: {time} is not between 1 and {TIME_MAX}")
+    return time
 
 
 cdef int apply_batch(Ledger* ledger, Batch batch, uint64_t time, bint writes) noexcept nogil:

@@ -118,7 +118,7 @@ class SnapshotJob:
     def finish(self) -> bytes:
         """Reads the file back, adds its hash, makes it durable under its name; returns the state hash.
 
-        Takes about a second per gigabyte and lets go of the GIL: run it in a thread. 
+        Takes about a second per gigabyte and lets go of the GIL: run it in a thread.
         SnapshotError when the child failed.
         """
         self.wait()
