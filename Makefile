@@ -1,29 +1,70 @@
-# Everything a newcomer needs is `make run` and `make test`; the rest is below with a line of help each.
+# `make run` starts Tongbao, `make test` proves it; `make help` lists the rest.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+DATA ?= data
 export TONGBAO_MARCH ?= native
 
-.PHONY: help env build debug run test test-long lint bench clean
+.DEFAULT_GOAL := help
+.PHONY: help env build run test test-long lint debug asan bench clean
 
 help:  ## this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+# --- building ---------------------------------------------------------------------------------------
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
-	$(BIN)/pip install --quiet --group dev
-	$(BIN)/pip install --quiet --no-build-isolation --editable .
+	$(BIN)/pip install --quiet --disable-pip-version-check --group dev
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --editable .
 	touch $@
 
-env: $(VENV)/.installed build  ## the environment in .venv, with the compiled modules
+env: $(VENV)/.installed build  ## the environment in .venv, with the compiled modules, and nothing else
 
 build: $(VENV)/.installed  ## compile what has changed
 	$(BIN)/python setup.py --quiet build_ext --inplace --parallel 2
 
 clean:  ## remove what was built (not the environment)
 	rm -rf build
-	find engine server benchmarks -name '*.c' -delete -o -name '*.so' -delete
+	find engine server loadtest -name '*.c' -delete -o -name '*.so' -delete
+
+# --- running ----------------------------------------------------------------------------------------
+
+run: env  ## the server on 127.0.0.1:7420 with its own PostgreSQL; data in DATA=data
+	$(BIN)/tongbao serve --dev --data-dir $(DATA)
+
+# --- proving ----------------------------------------------------------------------------------------
+
+lint: env  ## ruff, mypy --strict; Cython warnings stop the build itself
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+test: lint  ## everything that fits into minutes
+	$(BIN)/python -m pytest -m "not long" $(ARGS)
+
+test-long: env  ## a million steps against the plain ledger, and whatever else takes long
+	$(BIN)/python -m pytest -m long $(ARGS)
+
+# A twin is a copy of the tree under build/, compiled in another way, so that both can be used side by side.
+define twin
+	mkdir -p build/$(1)
+	git ls-files -co --exclude-standard -z | xargs -0 cp --parents --update --target-directory build/$(1)
+endef
+
+debug: env  ## the checked build (bounds checks, invariants after every batch) and its tests
+	$(call twin,debug)
+	cd build/debug && TONGBAO_DEBUG=1 ../../$(BIN)/python setup.py --quiet build_ext --inplace --parallel 2
+	cd build/debug && ../../$(BIN)/python -m pytest -m "not long and not crash" $(or $(ARGS),tests/engine tests/server/wire)
+
+asan: env  ## address and undefined-behaviour sanitizers over the compiled modules' tests
+	$(call twin,asan)
+	cd build/asan && TONGBAO_SANITIZE=address,undefined TONGBAO_MARCH= \
+	  ../../$(BIN)/python setup.py --quiet build_ext --inplace --parallel 2
+	cd build/asan && ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
+	  LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+	  ../../$(BIN)/python -X faulthandler -m pytest -m "not long and not crash" $(or $(ARGS),tests/engine tests/server/wire)

@@ -46,7 +46,7 @@ def _check_times(engine: "Engine") -> None:
     for name in ("details", "transfers"):
         times = engine.array(name)["timestamp"]
         _require(np.all(times[1:] > times[:-1]), f"timestamps of {name} do not rise")
-        _require(len(times) == 0 or 0 < times[0], f"a timestamp of {name} is 0")
+        _require(len(times) == 0 or times[0] > 0, f"a timestamp of {name} is 0")
         _require(len(times) == 0 or times[-1] <= engine.last_timestamp, f"a timestamp of {name} lies in the future")
     shared = np.intersect1d(engine.array("details")["timestamp"], engine.array("transfers")["timestamp"])
     _require(len(shared) == 0, "an account and a transfer share a timestamp")

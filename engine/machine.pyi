@@ -1,14 +1,13 @@
 from os import PathLike
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeAlias
 
-import numpy as np
 import numpy.typing as npt
 
 from engine._core.batch import Batch
 from engine.limits import Limits
 from engine.snapshot import SnapshotJob
 
-Records = npt.NDArray[Any]
+Records: TypeAlias = npt.NDArray[Any]
 
 class Headroom(NamedTuple):
     accounts: int

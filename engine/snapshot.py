@@ -6,7 +6,6 @@ are rebuilt.
 """
 
 import hashlib
-import io
 import os
 import struct
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from engine._core import forked, records
 from engine.errors import SnapshotError
 
 if TYPE_CHECKING:
+    from io import BufferedReader
     from os import PathLike
 
 FORMAT = 1
@@ -145,7 +145,7 @@ class Source:
     def __init__(self, path: "str | PathLike[str]") -> None:
         self.path = Path(path)
         try:
-            self._file: io.BufferedReader = self.path.open("rb")
+            self._file: BufferedReader = self.path.open("rb")
         except OSError as error:
             raise SnapshotError(f"{path}: {error.strerror}") from error
         self._hash = hashlib.sha256()
