@@ -47,6 +47,11 @@ MODULES = [
     "engine.requests",
     "engine.machine",
     "engine.log_record",
+    "server.wire.scan",
+    "server.wire.items",
+    "server.wire.parser",
+    "server.wire.encode",
+    "server.wire.tools",
 ]
 
 ARGS = [
@@ -69,7 +74,7 @@ extensions = [
     Extension(
         name,
         [name.replace(".", "/") + ".pyx"],
-        include_dirs=[numpy.get_include(), "engine/_core"],
+        include_dirs=[numpy.get_include(), "engine/_core", "server/wire"],
         define_macros=[
             ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
             ("TONGBAO_CHECKED", "1" if DEBUG else "0"),

@@ -56,6 +56,7 @@ cdef class Batch:
     cdef void* scratch_base
     cdef size_t scratch_size
     cdef public list answers        # bytes of the KIND_ANSWER replies
+    cdef uint64_t weight            # requests, items and the records that reads may return; whoever fills it bounds it
 
     cdef void clear(self) noexcept
     cdef void* scratch(self, size_t size) noexcept nogil    # working memory until the next call; NULL: out of memory

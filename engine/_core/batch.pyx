@@ -55,6 +55,7 @@ cdef class Batch:
         self.request_count = self.account_count = self.transfer_count = self.update_count = 0
         self.range_count = self.id_count = self.filter_count = self.text_count = 0
         self.result_count = self.account_view_count = self.transfer_view_count = self.balance_view_count = 0
+        self.weight = 0
         if self.answers:
             self.answers.clear()
 

@@ -1,0 +1,3 @@
+from engine._core.batch import Batch
+
+def encode(batch: Batch, seq: int, time: int) -> list[tuple[int, bytes]]: ...

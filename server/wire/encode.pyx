@@ -1,0 +1,368 @@
+"""Replies of an applied batch as bytes, without a Python object per item.
+
+One reply is one line:
+    {"id":7,"result":[{"status":"created","timestamp":1795350000000000001}],"seq":42}
+`seq` is last, and stands in results only. Whatever is rare (a read without an answer) is made in Python.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stddef cimport size_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcpy, memset, strlen
+
+from engine._core.batch cimport REPLY_INT64_STRING, REPLY_JSONRPC, Batch, Request
+from engine._core.codes cimport (
+    ACCOUNT_NOT_FOUND, FOUND, KIND_ANSWER, KIND_DEFINE_SCOPE, KIND_GET_ACCOUNT_BALANCES, KIND_GET_ACCOUNT_TRANSFERS,
+    KIND_LOOKUP_ACCOUNTS, KIND_PING, KIND_QUERY_ACCOUNTS, KIND_READ, KIND_REPLY, NO_HISTORY, NOT_PERMITTED,
+    SCAN_LIMIT_REACHED,
+)
+from engine._core.records cimport AccountView, BalanceView, Result, TransferView
+from server.wire.methods cimport ERROR_INTERNAL, ERROR_NOT_PERMITTED, ERROR_PARAMS, ERROR_SCAN_LIMIT
+from server.wire.text cimport write, write_uuid
+
+from engine.results import AccountFlag, Status, TransferFlag
+from server.wire.replies import error_line
+
+cdef enum:
+    RESULT_ROOM = 144                   # bytes that one result may touch
+    VIEW_ROOM = 1536                    # … one view
+    ENVELOPE_ROOM = 256                 # … what surrounds them, without the id
+    STATUS_COUNT = 77
+    STATUS_TEXT = 96                    # `{"status":"…","timestamp":`, whose longest has 77 bytes
+    KEEP_MAX = 8388608                  # a scratch buffer larger than this is given back
+
+cdef struct StatusText:
+    uint32_t length
+    uint8_t text[STATUS_TEXT]
+
+cdef struct FlagText:
+    uint32_t length
+    uint8_t text[40]                    # `,"name"`
+
+cdef StatusText status_texts[STATUS_COUNT]
+cdef FlagText account_flag_texts[16]
+cdef FlagText transfer_flag_texts[16]
+cdef const char** state_texts = [b"posted", b"pending", b"posted", b"voided", b"expired"]
+
+
+cdef void build() except *:
+    cdef bytes text
+    memset(status_texts, 0, sizeof(status_texts))
+    for status in Status:
+        text = f'{{"status":"{status.name.lower()}","timestamp":'.encode()
+        if status >= STATUS_COUNT or len(text) > STATUS_TEXT:
+            raise ImportError(f"server.wire.encode: no room for the status {status.name}")
+        status_texts[status].length = <uint32_t>len(text)
+        memcpy(status_texts[status].text, <const char*>text, len(text))
+    for flag in AccountFlag:
+        build_flag(&account_flag_texts[flag.bit_length() - 1], flag.name)
+    for flag in TransferFlag:
+        build_flag(&transfer_flag_texts[flag.bit_length() - 1], flag.name)
+
+
+cdef void build_flag(FlagText* flag, str name) except *:
+    cdef bytes text = f',"{name.lower()}"'.encode()
+    if len(text) > <Py_ssize_t>sizeof(flag.text):
+        raise ImportError(f"server.wire.encode: no room for the flag {name}")
+    flag.length = <uint32_t>len(text)
+    memcpy(flag.text, <const char*>text, len(text))
+
+
+build()
+
+
+# --- the scratch buffer -------------------------------------------------------------------------
+
+cdef struct Out:
+    uint8_t* data
+    size_t length
+    size_t capacity
+
+cdef Out out
+
+
+cdef uint8_t* room(size_t more) noexcept nogil:
+    """The end of what is written, with room for `more` bytes; NULL when memory is out."""
+    cdef size_t capacity
+    cdef void* moved
+    if out.capacity - out.length < more:
+        capacity = 2 * out.capacity
+        if capacity < 65536:
+            capacity = 65536
+        if capacity < out.length + more:
+            capacity = out.length + more
+        moved = realloc(out.data, capacity)
+        if moved is NULL:
+            return NULL
+        out.data = <uint8_t*>moved
+        out.capacity = capacity
+    return out.data + out.length
+
+
+cdef inline void done(const uint8_t* p) noexcept nogil:
+    out.length = p - out.data
+
+
+cdef inline uint8_t* put(uint8_t* p, const char* text) noexcept nogil:
+    cdef size_t length = strlen(text)   # of a literal: known when compiled
+    memcpy(p, text, length)
+    return p + length
+
+
+cdef inline uint8_t* put64(uint8_t* p, uint64_t value, bint quoted) noexcept nogil:
+    """A 64-bit value, as a string if the session asked for strings."""
+    if not quoted:
+        return write(p, value)
+    p[0] = c'"'
+    p = write(p + 1, value)
+    p[0] = c'"'
+    return p + 1
+
+
+cdef inline uint8_t* put_uuid(uint8_t* p, uint64_t hi, uint64_t lo) noexcept nogil:
+    p[0] = c'"'
+    write_uuid(p + 1, hi, lo)
+    p[37] = c'"'
+    return p + 38
+
+
+cdef uint8_t* put_flags(uint8_t* p, const FlagText* texts, uint16_t flags) noexcept nogil:
+    cdef int bit
+    cdef uint8_t* first = p
+    if flags == 0:
+        return put(p, b"[]")
+    for bit in range(16):
+        if flags >> bit & 1:
+            memcpy(p, texts[bit].text, sizeof(texts[bit].text))
+            p += texts[bit].length
+    first[0] = c'['                     # in the place of the first comma
+    p[0] = c']'
+    return p + 1
+
+
+# --- items --------------------------------------------------------------------------------------
+
+cdef int put_results(const Result* results, uint32_t count, bint quoted) noexcept nogil:
+    """The array of results; -1 when memory is out."""
+    cdef uint8_t* p = room(<size_t>count * RESULT_ROOM + 8)
+    cdef const StatusText* status
+    cdef uint32_t index
+    if p is NULL:
+        return -1
+    p[0] = c'['
+    p += 1
+    for index in range(count):
+        status = &status_texts[results[index].status]
+        memcpy(p, status.text, 32)      # `created` needs no more
+        if status.length > 32:
+            memcpy(p + 32, status.text + 32, STATUS_TEXT - 32)
+        p = put64(p + status.length, results[index].timestamp, quoted)
+        p[0] = c'}'
+        p[1] = c','
+        p += 2
+    if count:
+        p -= 1                          # the last comma
+    p[0] = c']'
+    done(p + 1)
+    return 0
+
+
+cdef uint8_t* put_account(uint8_t* p, const AccountView* view, bint quoted) noexcept nogil:
+    p = put64(put(p, b'{"id":'), view.id, quoted)
+    p = write(put(p, b',"ledger":'), view.ledger)
+    p = write(put(p, b',"code":'), view.code)
+    p = put_flags(put(p, b',"flags":'), account_flag_texts, view.flags)
+    p = put64(put(p, b',"overdraft_limit":'), view.overdraft_limit, quoted)
+    p = put_uuid(put(p, b',"user_data_128":'), view.user_data_128_hi, view.user_data_128_lo)
+    p = put64(put(p, b',"user_data_64":'), view.user_data_64, quoted)
+    p = write(put(p, b',"user_data_32":'), view.user_data_32)
+    p = put64(put(p, b',"debits_pending":'), view.debits_pending, quoted)
+    p = put64(put(p, b',"debits_posted":'), view.debits_posted, quoted)
+    p = put64(put(p, b',"credits_pending":'), view.credits_pending, quoted)
+    p = put64(put(p, b',"credits_posted":'), view.credits_posted, quoted)
+    p = put64(put(p, b',"timestamp":'), view.timestamp, quoted)
+    p[0] = c'}'
+    return p + 1
+
+
+cdef uint8_t* put_transfer(uint8_t* p, const TransferView* view, bint quoted) noexcept nogil:
+    p = put_uuid(put(p, b'{"id":'), view.id_hi, view.id_lo)
+    p = put64(put(p, b',"debit_account_id":'), view.debit_account_id, quoted)
+    p = put64(put(p, b',"credit_account_id":'), view.credit_account_id, quoted)
+    p = put64(put(p, b',"amount":'), view.amount, quoted)
+    p = write(put(p, b',"ledger":'), view.ledger)
+    p = write(put(p, b',"code":'), view.code)
+    p = put_flags(put(p, b',"flags":'), transfer_flag_texts, view.flags)
+    p = put_uuid(put(p, b',"pending_id":'), view.pending_id_hi, view.pending_id_lo)
+    p = write(put(p, b',"timeout":'), view.timeout)
+    p = put_uuid(put(p, b',"user_data_128":'), view.user_data_128_hi, view.user_data_128_lo)
+    p = put64(put(p, b',"user_data_64":'), view.user_data_64, quoted)
+    p = write(put(p, b',"user_data_32":'), view.user_data_32)
+    p = put64(put(p, b',"timestamp":'), view.timestamp, quoted)
+    p = put(put(p, b',"status":"'), state_texts[view.state])
+    return put(p, b'"}')
+
+
+cdef uint8_t* put_balance(uint8_t* p, const BalanceView* view, bint quoted) noexcept nogil:
+    p = put64(put(p, b'{"timestamp":'), view.timestamp, quoted)
+    p = put64(put(p, b',"debits_pending":'), view.debits_pending, quoted)
+    p = put64(put(p, b',"debits_posted":'), view.debits_posted, quoted)
+    p = put64(put(p, b',"credits_pending":'), view.credits_pending, quoted)
+    p = put64(put(p, b',"credits_posted":'), view.credits_posted, quoted)
+    p[0] = c'}'
+    return p + 1
+
+
+cdef int put_views(Batch batch, const Request* request, bint quoted) noexcept nogil:
+    """The array of views, null for what was not found; -1 when memory is out."""
+    cdef uint32_t index, first = request.answer_first
+    cdef uint8_t* p = room(8)
+    if p is NULL:
+        return -1
+    p[0] = c'['
+    done(p + 1)
+    for index in range(first, first + request.answer_count):
+        p = room(VIEW_ROOM)
+        if p is NULL:
+            return -1
+        if index != first:
+            p[0] = c','
+            p += 1
+        if request.kind == KIND_LOOKUP_ACCOUNTS or request.kind == KIND_QUERY_ACCOUNTS:
+            if batch.account_views[index].id:
+                p = put_account(p, &batch.account_views[index], quoted)
+            else:
+                p = put(p, b"null")
+        elif request.kind == KIND_GET_ACCOUNT_BALANCES:
+            p = put_balance(p, &batch.balance_views[index], quoted)
+        elif batch.transfer_views[index].id_lo | batch.transfer_views[index].id_hi:
+            p = put_transfer(p, &batch.transfer_views[index], quoted)
+        else:
+            p = put(p, b"null")
+        done(p)
+    p = room(8)
+    if p is NULL:
+        return -1
+    p[0] = c']'
+    done(p + 1)
+    return 0
+
+
+# --- replies ------------------------------------------------------------------------------------
+
+cdef int put_bytes(const void* text, size_t length) noexcept nogil:
+    cdef uint8_t* p = room(length)
+    if p is NULL:
+        return -1
+    memcpy(p, text, length)
+    done(p + length)
+    return 0
+
+
+cdef int put_reply(Batch batch, const Request* request, uint64_t seq, uint64_t time) noexcept nogil:
+    """The line of a request that was executed; -1 when memory is out."""
+    cdef bint quoted = request.reply_flags & REPLY_INT64_STRING != 0
+    cdef uint8_t* p = room(ENVELOPE_ROOM + request.id_length)
+    if p is NULL:
+        return -1
+    p[0] = c'{'
+    p += 1
+    if request.reply_flags & REPLY_JSONRPC:
+        p = put(p, b'"jsonrpc":"2.0",')
+    p = put(p, b'"id":')
+    memcpy(p, batch.text + request.id_first, request.id_length)
+    p = put(p + request.id_length, b',"result":')
+    if request.kind == KIND_PING:
+        p = put64(put(p, b'{"time":'), time, quoted)
+        p[0] = c'}'
+        done(p + 1)
+    else:
+        done(p)
+        if request.kind < KIND_READ:
+            if put_results(batch.results + request.answer_first, request.answer_count, quoted) < 0:
+                return -1
+        elif put_views(batch, request, quoted) < 0:
+            return -1
+    p = room(ENVELOPE_ROOM)
+    if p is NULL:
+        return -1
+    p = put(put64(put(p, b',"seq":'), seq, quoted), b"}\n")
+    done(p)
+    return 0
+
+
+cdef bint has_answer(const Request* request) noexcept nogil:
+    """Whether a result can be written; otherwise `read_error` says why not."""
+    if request.kind < KIND_READ or request.kind == KIND_PING:
+        return True
+    return request.status == FOUND or request.status == ACCOUNT_NOT_FOUND
+
+
+cdef bytes read_error(Batch batch, const Request* request):
+    """The error line of a read that the engine did not answer."""
+    cdef int code = ERROR_INTERNAL
+    cdef str message = f"a read ended with status {request.status}"
+    cdef uint64_t account_id = 0
+    if request.kind == KIND_GET_ACCOUNT_TRANSFERS or request.kind == KIND_GET_ACCOUNT_BALANCES:
+        account_id = batch.filters[request.item_first].account_id
+    if request.status == SCAN_LIMIT_REACHED:
+        code = ERROR_SCAN_LIMIT
+        message = "scan limit reached: narrow timestamp_min and timestamp_max"
+    elif request.status == NO_HISTORY:
+        code = ERROR_PARAMS
+        message = f"params.account_id: account {account_id} does not have the flag history"
+    elif request.status == NOT_PERMITTED:
+        code = ERROR_NOT_PERMITTED
+        message = f"params.account_id: account {account_id} is outside the accounts of this channel"
+    return error_line(
+        (<const char*>(batch.text + request.id_first))[:request.id_length], code, message,
+        request.reply_flags & REPLY_JSONRPC != 0)
+
+
+def encode(Batch batch not None, uint64_t seq, uint64_t time) -> list:
+    """The replies of an applied batch: (connection, lines) per run of requests of one connection, in order.
+
+    `seq` is the log entry that the replies waited for, `time` (nanoseconds) answers `ping`. Raises MemoryError.
+    """
+    cdef list runs = []
+    cdef const Request* request
+    cdef uint32_t index
+    cdef bytes line
+    cdef int rc
+    out.length = 0
+    try:
+        for index in range(batch.request_count):
+            request = &batch.requests[index]
+            if index and request.connection != batch.requests[index - 1].connection:
+                runs.append((batch.requests[index - 1].connection, take()))
+            if request.kind == KIND_REPLY:
+                rc = put_bytes(batch.text + request.id_first, request.id_length)
+            elif request.kind == KIND_ANSWER:
+                line = batch.answers[request.item_first]
+                rc = put_bytes(PyBytes_AS_STRING(line), PyBytes_GET_SIZE(line))
+            elif request.kind == KIND_DEFINE_SCOPE:
+                continue                # the server's own; nobody waits for it
+            elif has_answer(request):
+                rc = put_reply(batch, request, seq, time)
+            else:
+                line = read_error(batch, request)
+                rc = put_bytes(PyBytes_AS_STRING(line), PyBytes_GET_SIZE(line))
+            if rc < 0:
+                raise MemoryError
+        if batch.request_count:
+            runs.append((batch.requests[batch.request_count - 1].connection, take()))
+    finally:
+        if out.capacity > KEEP_MAX:
+            free(out.data)
+            out.data = NULL
+            out.capacity = 0
+        out.length = 0
+    return runs
+
+
+cdef bytes take():
+    """What was written since the last call."""
+    cdef bytes text = PyBytes_FromStringAndSize(<const char*>out.data, out.length)
+    out.length = 0
+    return text

@@ -1,0 +1,56 @@
+# The parser of one connection: bytes in, Requests of a Batch out. No socket, no clock.
+#
+# Three ways lead from a line to a request, from fast to thorough, and all give the same batch:
+#   the template    create_transfers with members in the order of the protocol page, without blanks
+#   the short way   any known request, in any order; one pass; no escapes, no explanations
+#   the exact way   scans the whole line first, then reads it and names what is wrong
+# The first two never report an error: what they do not take goes the exact way.
+
+from libc.stddef cimport size_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from engine._core.batch cimport Batch
+from server.wire.items cimport Reading
+
+cdef enum Outcome:
+    OUTCOME_IDLE = 0                    # no complete line is left
+    OUTCOME_COLD = 1                    # Python must answer `cold` first
+    OUTCOME_FULL = 2                    # the batch is full
+    OUTCOME_CLOSE = 3                   # a fatal error is the last reply
+
+cdef struct Envelope:                   # the members of a request, as places in a line that is JSON; NULL: not given
+    const uint8_t* id
+    const uint8_t* id_end
+    const uint8_t* method
+    const uint8_t* params
+    bint jsonrpc
+
+cdef class Parser:
+    cdef uint8_t* buffer                # [0, start) done, [start, end) waits, then PAD zeros
+    cdef size_t capacity                # room for text, without the padding
+    cdef size_t start
+    cdef size_t end
+    cdef size_t complete                # behind the last LF; `start` or less when there is none
+    cdef size_t line_max
+    cdef uint32_t batch_items_max
+    cdef bint closed
+    cdef Reading reading
+    cdef uint64_t methods               # permission mask
+    cdef uint32_t scope
+    cdef uint32_t reply_flags
+    cdef bint logged_on
+    cdef uint64_t accounts_left         # capacity
+    cdef uint64_t transfers_left
+    cdef int hint                       # method of the line before: params may stand before "method"
+    cdef public object cold
+
+    cdef int reserve(self, size_t room) except -1
+    cdef const uint8_t* short_way(self, Batch batch, uint32_t connection, const uint8_t* p) noexcept nogil
+    cdef bint admits(self, int method, uint32_t count) noexcept nogil
+    cdef int exact_way(self, Batch batch, uint32_t connection, const uint8_t* p, const uint8_t* end) except -1
+    cdef int execute(
+        self, Batch batch, uint32_t connection, int method, Envelope* envelope, bytes request_id
+    ) except -1
+    cdef int answer_error(
+        self, Batch batch, uint32_t connection, bytes request_id, int code, str message, bint jsonrpc
+    ) except -1
+    cdef str too_long(self)

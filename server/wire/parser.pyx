@@ -1,0 +1,675 @@
+"""See `parser.pxd`."""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.memoryview cimport PyMemoryView_FromMemory
+from libc.stdlib cimport free, realloc
+from libc.string cimport memchr, memcpy, memmove, memset
+
+from engine._core.batch cimport REPLY_INT64_STRING, REPLY_JSONRPC, Request
+from engine._core.codes cimport (
+    KIND_ANSWER, KIND_CREATE_ACCOUNTS, KIND_CREATE_TRANSFERS, KIND_GET_ACCOUNT_BALANCES, KIND_GET_ACCOUNT_TRANSFERS,
+    KIND_LOOKUP_ACCOUNTS, KIND_LOOKUP_TRANSFERS, KIND_PING, KIND_QUERY_ACCOUNTS, KIND_QUERY_TRANSFERS, KIND_REPLY,
+    KIND_UPDATE_ACCOUNTS,
+)
+from server.wire.items cimport REASON_MEMORY, build_names, explain, read_params
+from server.wire.methods cimport (
+    ERROR_CAPACITY, ERROR_METHOD, ERROR_NOT_LOGGED_ON, ERROR_NOT_PERMITTED, ERROR_PARAMS, ERROR_PARSE, ERROR_REQUEST,
+    ERROR_TOO_LARGE, METHOD_COUNT, METHOD_CREATE_ACCOUNTS, METHOD_CREATE_TRANSFERS, METHOD_LOGON, METHOD_PING,
+)
+from server.wire.scan cimport (
+    FAULT_CONTROL, FAULT_DEPTH, FAULT_END, FAULT_ESCAPE, FAULT_SYNTAX, FAULT_UTF8, Scan, scan_value, skip_value,
+    unescape,
+)
+from server.wire.text cimport (
+    PAD, Names, create_transfers_template, digits, find, plain, quote, skip_blanks,
+)
+
+from msgspec.json import decode as json_decode
+
+from server.wire.cold import Cold, decode_logon
+from server.wire.methods import Method
+from server.wire.replies import error_line
+
+IDLE = OUTCOME_IDLE
+COLD = OUTCOME_COLD
+FULL = OUTCOME_FULL
+CLOSE = OUTCOME_CLOSE
+
+cdef enum:
+    ENVELOPE_ID = 1                     # bits, in the order of ENVELOPE_NAMES
+    ENVELOPE_METHOD = 2
+    ENVELOPE_PARAMS = 4
+    ENVELOPE_JSONRPC = 8
+    ID_MAX = 64                         # bytes of an id that is a string, as written
+    READ_MIN = 65536                    # room offered to one read
+    KEEP_MAX = 262144                   # an empty buffer larger than this is given back
+
+cdef uint32_t[METHOD_COUNT] KINDS
+KINDS[:] = [
+    0, KIND_PING, KIND_CREATE_ACCOUNTS, KIND_CREATE_TRANSFERS, KIND_UPDATE_ACCOUNTS, KIND_LOOKUP_ACCOUNTS,
+    KIND_LOOKUP_TRANSFERS, KIND_GET_ACCOUNT_TRANSFERS, KIND_GET_ACCOUNT_BALANCES, KIND_QUERY_ACCOUNTS,
+    KIND_QUERY_TRANSFERS,
+]
+
+cdef Names envelope_names
+cdef Names method_names
+cdef list METHOD_NAMES = [method.name.lower() for method in Method]
+
+
+build_names(&envelope_names, ["id", "method", "params", "jsonrpc"])
+build_names(&method_names, METHOD_NAMES)
+
+
+# --- small readers ------------------------------------------------------------------------------
+
+cdef inline const uint8_t* read_id(const uint8_t* p) noexcept nogil:
+    """Behind an integer of 64 bits or a plain string of at most ID_MAX bytes; NULL for anything else."""
+    cdef const uint8_t* start = p
+    cdef uint64_t value = 0
+    cdef unsigned int length
+    cdef bint negative
+    if p[0] == c'"':
+        p += 1
+        while True:
+            length = plain(p)
+            p += length
+            if length < 16 or p - start > ID_MAX + 1:
+                break
+        return p + 1 if p[0] == c'"' and p - start <= ID_MAX + 1 else NULL
+    negative = p[0] == c'-'
+    p += negative
+    length = digits(p, &value)
+    p += length
+    if length == 0 or value > <uint64_t>0x7FFFFFFFFFFFFFFF + negative or (negative and value == 0):
+        return NULL
+    if p[0] == c',' or p[0] == c'}' or p[0] == c' ' or p[0] == c'\t' or p[0] == c'\r':
+        return p
+    return NULL
+
+
+cdef inline const uint8_t* last_line_end(const uint8_t* first, const uint8_t* end) noexcept nogil:
+    """The last LF in [first, end), or NULL."""
+    while end > first:
+        end -= 1
+        if end[0] == c'\n':
+            return end
+    return NULL
+
+
+cdef struct Marks:                      # what the batch held before a request
+    uint32_t accounts
+    uint32_t transfers
+    uint32_t updates
+    uint32_t ids
+    uint32_t filters
+
+
+cdef inline Marks mark(Batch batch) noexcept nogil:
+    cdef Marks marks
+    marks.accounts = batch.account_count
+    marks.transfers = batch.transfer_count
+    marks.updates = batch.update_count
+    marks.ids = batch.id_count
+    marks.filters = batch.filter_count
+    return marks
+
+
+cdef inline void take_back(Batch batch, const Marks* marks) noexcept nogil:
+    batch.account_count = marks.accounts
+    batch.transfer_count = marks.transfers
+    batch.update_count = marks.updates
+    batch.id_count = marks.ids
+    batch.filter_count = marks.filters
+
+
+cdef inline Request* append(
+    Batch batch, uint32_t kind, uint32_t connection, const uint8_t* text, size_t length
+) noexcept nogil:
+    """A new request with its id (or its whole reply) in the batch's text; NULL when memory is out. `text` may be
+    read for 15 bytes behind its end."""
+    cdef Request* request
+    cdef uint8_t* copy = batch.append_text(<uint32_t>length + 16)
+    cdef size_t done
+    if copy is NULL:
+        return NULL
+    request = batch.append_request()
+    if request is NULL:
+        batch.text_count -= <uint32_t>length + 16
+        return NULL
+    for done in range(0, length, 16):
+        memcpy(copy + done, text + done, 16)
+    batch.text_count -= 16
+    request.kind = kind
+    request.connection = connection
+    request.id_first = batch.text_count - <uint32_t>length
+    request.id_length = <uint32_t>length
+    return request
+
+
+# --- the parser ---------------------------------------------------------------------------------
+
+cdef class Parser:
+    """Lines of one connection into requests of a batch. It owns the receive buffer and knows no socket.
+
+    `line_max` is in bytes without the LF. `items_max` bounds a `params` array, `query_limit_max` the records of one
+    read. `batch_items_max` bounds the requests of a batch, their items and the records that its reads may return,
+    all together: when it is reached, no further request enters (so the last one may exceed it).
+    """
+
+    def __cinit__(
+        self, *, line_max: int = 2 * 2**20, items_max: int = 8190, query_limit_max: int = 8190,
+        batch_items_max: int = 65536,
+    ) -> None:
+        for name, value in (("line_max", line_max), ("items_max", items_max), ("query_limit_max", query_limit_max),
+                            ("batch_items_max", batch_items_max)):
+            if not 1 <= value <= 2**30:
+                raise ValueError(f"{name}: {value} is not between 1 and {2**30}")
+        self.line_max = line_max
+        self.reading.items_max = items_max
+        self.reading.query_limit_max = query_limit_max
+        self.batch_items_max = batch_items_max
+        self.accounts_left = self.transfers_left = <uint64_t>-1
+        self.hint = METHOD_CREATE_TRANSFERS
+
+    def __dealloc__(self) -> None:
+        free(self.buffer)
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that wait to be parsed."""
+        return self.end - self.start
+
+    def allow(self, methods: int, scope: int, *, logged_on: bool, int64_strings: bool) -> None:
+        """What later lines may do: a mask of Method, the scope number of their requests, the form of replies."""
+        self.methods = methods
+        self.scope = scope
+        self.logged_on = logged_on
+        self.reply_flags = REPLY_INT64_STRING if int64_strings else 0
+
+    def admit(self, accounts: int, transfers: int) -> None:
+        """How many accounts and transfers still have room. A request beyond that gets -32005 and does not enter."""
+        self.accounts_left = max(0, accounts)
+        self.transfers_left = max(0, transfers)
+
+    # --- receiving ---
+
+    cdef int reserve(self, size_t room) except -1:
+        """At least `room` bytes of room behind `end`."""
+        cdef size_t capacity
+        cdef void* moved
+        if self.start == self.end:
+            self.start = self.end = self.complete = 0
+            if self.capacity > KEEP_MAX:
+                free(self.buffer)
+                self.buffer = NULL
+                self.capacity = 0
+        if self.capacity - self.end >= room and self.buffer is not NULL:
+            return 0
+        if self.start:
+            memmove(self.buffer, self.buffer + self.start, self.end - self.start)
+            self.end -= self.start
+            self.complete = self.complete - self.start if self.complete > self.start else 0
+            self.start = 0
+        if self.capacity - self.end < room or self.buffer is NULL:
+            capacity = max(self.end + room, min(2 * self.capacity, self.line_max + READ_MIN))
+            moved = realloc(self.buffer, capacity + PAD)
+            if moved is NULL:
+                raise MemoryError
+            self.buffer = <uint8_t*>moved
+            self.capacity = capacity
+        memset(self.buffer + self.end, 0, PAD)
+        return 0
+
+    def get_buffer(self, size_hint: int) -> memoryview:
+        """Free room at the end of the buffer, valid until the next call (asyncio.BufferedProtocol)."""
+        self.reserve(min(max(size_hint, READ_MIN), self.line_max + READ_MIN))
+        return PyMemoryView_FromMemory(<char*>self.buffer + self.end, self.capacity - self.end, 0x200)
+
+    def buffer_updated(self, count: int) -> None:
+        """Takes `count` bytes that were written into the room offered last."""
+        cdef const uint8_t* line_end
+        cdef size_t more
+        if count < 0 or <size_t>count > self.capacity - self.end:
+            raise ValueError(f"count: {count} is more than the room that was offered")
+        more = count
+        if self.closed:                 # nothing after a fatal error is read
+            self.start = self.end = self.complete = 0
+            return
+        memset(self.buffer + self.end + more, 0, PAD)
+        line_end = last_line_end(self.buffer + self.end, self.buffer + self.end + more)
+        if line_end is not NULL:
+            self.complete = line_end + 1 - self.buffer
+        self.end += more
+
+    def feed(self, data: bytes) -> None:
+        """Takes bytes: get_buffer and buffer_updated in one."""
+        cdef Py_buffer view
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        try:
+            self.reserve(<size_t>view.len)
+            memcpy(self.buffer + self.end, view.buf, view.len)
+            self.buffer_updated(view.len)
+        finally:
+            PyBuffer_Release(&view)
+
+    # --- parsing ---
+
+    def parse(self, Batch batch not None, uint32_t connection) -> int:
+        """Appends one Request per complete line to `batch`, in order.
+
+        A line with an error becomes a request that carries its reply. Returns IDLE (no complete line is left), COLD
+        (`cold` must be answered before the lines behind it are read), FULL (call again with the next batch) or CLOSE
+        (a fatal error is the last reply of this connection). Raises MemoryError.
+        """
+        cdef const uint8_t* p
+        cdef const uint8_t* behind
+        cdef int outcome
+        self.cold = None
+        if self.closed:
+            return OUTCOME_CLOSE
+        self.reading.exact = False
+        while self.start < self.complete:
+            if batch.weight >= self.batch_items_max:
+                return OUTCOME_FULL
+            p = self.buffer + self.start
+            behind = self.short_way(batch, connection, p)
+            if behind is not NULL:
+                self.start = behind - self.buffer
+                continue
+            behind = <const uint8_t*>memchr(p, c'\n', self.complete - self.start)
+            self.start = behind + 1 - self.buffer
+            outcome = self.exact_way(batch, connection, p, behind)
+            if outcome != OUTCOME_IDLE:
+                return outcome
+        if self.end - self.start > self.line_max:
+            if batch.weight >= self.batch_items_max:
+                return OUTCOME_FULL
+            self.answer_error(batch, connection, None, ERROR_TOO_LARGE, self.too_long(), False)
+            return OUTCOME_CLOSE
+        return OUTCOME_IDLE
+
+    cdef str too_long(self):
+        return f"a line is longer than {self.line_max} bytes"
+
+    cdef bint admits(self, int method, uint32_t count) noexcept nogil:
+        if method == METHOD_CREATE_TRANSFERS:
+            return count <= self.transfers_left
+        if method == METHOD_CREATE_ACCOUNTS:
+            return count <= self.accounts_left
+        return True
+
+    cdef const uint8_t* short_way(self, Batch batch, uint32_t connection, const uint8_t* p) noexcept nogil:
+        """Behind the line if it could be taken this way; else NULL, and the batch is as before."""
+        cdef const uint8_t* line = p
+        cdef const uint8_t* id_first = NULL
+        cdef const uint8_t* id_end = NULL
+        cdef const uint8_t* q
+        cdef uint32_t given = 0, bit, first = 0, count = 0
+        cdef uint64_t weight = 0
+        cdef int member, method = -1, method_read = -1
+        cdef unsigned int length
+        cdef Marks marks = mark(batch)
+        cdef Request* request
+        p = skip_blanks(p)
+        if p[0] == c'\n':
+            return p + 1
+        if p[0] != c'{':
+            return NULL
+        p = skip_blanks(p + 1)
+        while True:
+            if p[0] != c'"':
+                break
+            length = quote(p + 1)
+            member = find(&envelope_names, p + 1, length)
+            if member < 0:
+                break
+            bit = <uint32_t>1 << member
+            if given & bit:
+                break
+            given |= bit
+            p += length + 2
+            if p[0] != c':':
+                p = skip_blanks(p)
+                if p[0] != c':':
+                    break
+            p = skip_blanks(p + 1)
+            if bit == ENVELOPE_ID:
+                id_first = p
+                p = read_id(p)
+                if p is NULL:
+                    break
+                id_end = p
+                q = create_transfers_template(p)
+                if q is not NULL and not given & (ENVELOPE_METHOD | ENVELOPE_PARAMS):
+                    method = method_read = METHOD_CREATE_TRANSFERS
+                    given |= ENVELOPE_METHOD | ENVELOPE_PARAMS
+                    p = read_params(method, q, batch, &self.reading, &first, &count, &weight)
+                    if p is NULL:
+                        break
+            elif bit == ENVELOPE_METHOD:
+                if p[0] != c'"':
+                    break
+                length = quote(p + 1)
+                method = find(&method_names, p + 1, length)
+                if method < 0:
+                    break
+                p += length + 2
+            elif bit == ENVELOPE_PARAMS:
+                method_read = method if method >= 0 else self.hint
+                if method_read < METHOD_CREATE_ACCOUNTS:
+                    break
+                p = read_params(method_read, p, batch, &self.reading, &first, &count, &weight)
+                if p is NULL:
+                    break
+            else:
+                if p[0] != c'"' or p[1] != c'2' or p[2] != c'.' or p[3] != c'0' or p[4] != c'"':
+                    break
+                p += 5
+            p = skip_blanks(p)
+            if p[0] == c',':
+                p = skip_blanks(p + 1)
+                continue
+            if p[0] != c'}':
+                break
+            p = skip_blanks(p + 1)
+            if p[0] != c'\n' or <size_t>(p - line) > self.line_max:
+                break
+            # A whole line of JSON with known members, each once. Now what may be executed without a word:
+            if not given & ENVELOPE_ID or method < METHOD_PING:
+                break
+            if method == METHOD_PING:
+                if given & ENVELOPE_PARAMS:
+                    break
+            elif method != method_read or not self.methods >> method & 1 or not self.admits(method, count):
+                break
+            request = append(batch, KINDS[method], connection, id_first, id_end - id_first)
+            if request is NULL:
+                break
+            request.scope = self.scope
+            request.item_first = first
+            request.item_count = count
+            request.reply_flags = self.reply_flags | (REPLY_JSONRPC if given & ENVELOPE_JSONRPC else 0)
+            if method == METHOD_CREATE_TRANSFERS:
+                self.transfers_left -= count
+            elif method == METHOD_CREATE_ACCOUNTS:
+                self.accounts_left -= count
+            batch.weight += weight + 1
+            if method != METHOD_PING:
+                self.hint = method
+            return p + 1
+        take_back(batch, &marks)
+        return NULL
+
+    # --- the exact way ---
+
+    cdef int answer_error(
+        self, Batch batch, uint32_t connection, bytes request_id, int code, str message, bint jsonrpc
+    ) except -1:
+        """Append the reply. After a fatal one nothing more is read."""
+        cdef bytes line = error_line(request_id, code, message, jsonrpc)
+        cdef bytes padded = line + bytes(16)
+        if append(batch, KIND_REPLY, connection, <const uint8_t*><const char*>padded, len(line)) is NULL:
+            raise MemoryError
+        batch.weight += 1
+        if code == ERROR_PARSE or code == ERROR_TOO_LARGE:
+            self.closed = True
+            self.start = self.end = self.complete = 0
+            return OUTCOME_CLOSE
+        return OUTCOME_IDLE
+
+    cdef int exact_way(self, Batch batch, uint32_t connection, const uint8_t* p, const uint8_t* end) except -1:
+        cdef const uint8_t* line = p
+        cdef const uint8_t* behind
+        cdef Envelope envelope
+        cdef Scan scan
+        cdef bytes request_id = None
+        cdef int number
+        if <size_t>(end - p) > self.line_max:
+            return self.answer_error(batch, connection, None, ERROR_TOO_LARGE, self.too_long(), False)
+        scan.end = end
+        behind = scan_value(p, 0, &scan)
+        if behind is not NULL:
+            behind = skip_blanks(behind)
+            if behind != end:
+                scan.at = behind
+                scan.fault = FAULT_SYNTAX
+                behind = NULL
+        if behind is NULL:
+            message = f"{FAULTS[scan.fault]} at byte {scan.at - line}"
+            return self.answer_error(batch, connection, None, ERROR_PARSE, message, False)
+        p = skip_blanks(p)
+        if p[0] != c'{':
+            return self.answer_error(batch, connection, None, ERROR_REQUEST, "a request is an object", False)
+        complaint = read_envelope(&envelope, p)
+        if envelope.id is not NULL:
+            request_id = (<const char*>envelope.id)[:envelope.id_end - envelope.id]
+        if complaint is not None:
+            return self.answer_error(batch, connection, request_id, ERROR_REQUEST, complaint, envelope.jsonrpc)
+        if envelope.params is not NULL and has_more(envelope.params, self.reading.items_max):
+            message = f"params: has more than {self.reading.items_max} items"
+            return self.answer_error(batch, connection, request_id, ERROR_TOO_LARGE, message, envelope.jsonrpc)
+        number = exact_name(&method_names, envelope.method)
+        if number < 0:
+            message = f"unknown method: {excerpt(envelope.method)}"
+            return self.answer_error(batch, connection, request_id, ERROR_METHOD, message, envelope.jsonrpc)
+        if number >= METHOD_CREATE_ACCOUNTS and not self.methods >> number & 1:
+            if self.logged_on:
+                code, message = ERROR_NOT_PERMITTED, f"{METHOD_NAMES[number]}: is not permitted to this channel"
+            else:
+                code, message = ERROR_NOT_LOGGED_ON, f"{METHOD_NAMES[number]}: needs a logon first"
+            return self.answer_error(batch, connection, request_id, code, message, envelope.jsonrpc)
+        return self.execute(batch, connection, number, &envelope, request_id)
+
+    cdef int execute(
+        self, Batch batch, uint32_t connection, int method, Envelope* envelope, bytes request_id
+    ) except -1:
+        """Append the request, or the reply that says what is wrong with its params."""
+        cdef Marks marks = mark(batch)
+        cdef uint32_t first = 0, count = 0
+        cdef uint64_t weight = 0
+        cdef uint32_t kind = KINDS[method]
+        cdef const uint8_t* behind
+        cdef Request* request
+        cdef object params = None
+        cdef str complaint = None
+        cdef int code = ERROR_PARAMS
+        if method == METHOD_LOGON:
+            kind = KIND_ANSWER
+            first = <uint32_t>len(batch.answers)
+            try:
+                params = decode_params(envelope.params, decode_logon)
+            except ValueError as error:
+                complaint = str(error)
+        elif method == METHOD_PING:
+            if envelope.params is not NULL and not is_empty(envelope.params):
+                complaint = "params: ping takes none"
+        elif envelope.params is NULL:
+            complaint = "params: is missing"
+        else:
+            self.reading.exact = True
+            behind = read_params(method, envelope.params, batch, &self.reading, &first, &count, &weight)
+            self.reading.exact = False
+            if behind is NULL:
+                take_back(batch, &marks)
+                if self.reading.reason == REASON_MEMORY:
+                    raise MemoryError
+                complaint = explain(method, &self.reading)
+            elif not self.admits(method, count):
+                take_back(batch, &marks)
+                code = ERROR_CAPACITY
+                if method == METHOD_CREATE_ACCOUNTS:
+                    complaint = f"accounts_capacity_reached: there is room for {self.accounts_left} more accounts"
+                else:
+                    complaint = f"transfers_capacity_reached: there is room for {self.transfers_left} more transfers"
+        if complaint is not None:
+            return self.answer_error(batch, connection, request_id, code, complaint, envelope.jsonrpc)
+        request = append(batch, kind, connection, envelope.id, envelope.id_end - envelope.id)
+        if request is NULL:
+            take_back(batch, &marks)
+            raise MemoryError
+        request.scope = self.scope
+        request.item_first = first
+        request.item_count = count
+        request.reply_flags = self.reply_flags | (REPLY_JSONRPC if envelope.jsonrpc else 0)
+        batch.weight += weight + 1
+        if method == METHOD_CREATE_TRANSFERS:
+            self.transfers_left -= count
+        elif method == METHOD_CREATE_ACCOUNTS:
+            self.accounts_left -= count
+        elif method == METHOD_LOGON:
+            batch.answers.append(b"")
+            self.cold = Cold("logon", params, batch.request_count - 1, first, request_id, envelope.jsonrpc)
+            return OUTCOME_COLD
+        if method != METHOD_PING:
+            self.hint = method
+        return OUTCOME_IDLE
+
+
+# --- reading exactly: the text is known to be JSON ----------------------------------------------
+
+cdef dict FAULTS = {
+    FAULT_SYNTAX: "not JSON",
+    FAULT_UTF8: "not UTF-8",
+    FAULT_CONTROL: "a control character",
+    FAULT_ESCAPE: "an escape that is none",
+    FAULT_DEPTH: "nested deeper than 8",
+    FAULT_END: "the line ends too early",
+}
+
+
+cdef str excerpt(const uint8_t* at):
+    """The JSON text of the value at `at`, cut after 40 characters."""
+    cdef str text = (<bytes>(<const char*>at)[:skip_value(at) - at]).decode()
+    return text if len(text) <= 40 else text[:40] + "…"
+
+
+cdef int exact_name(const Names* names, const uint8_t* p) except -2:
+    """Index of the name in the string at `p`, whose escapes are resolved; -1 when it is none of them."""
+    cdef uint8_t text[80]
+    cdef int length
+    memset(text, 0, sizeof(text))
+    length = unescape(p, text, 40)
+    return -1 if length < 1 or length > 31 else find(names, text, <unsigned int>length)
+
+
+cdef bint has_more(const uint8_t* p, uint32_t items_max) except -1:
+    """Whether the value at `p` is an array of more than `items_max` items."""
+    cdef uint64_t count = 0
+    if p[0] != c'[':
+        return False
+    p = skip_blanks(p + 1)
+    while p[0] != c']':
+        count += 1
+        if count > items_max:
+            return True
+        p = skip_blanks(skip_value(p))
+        if p[0] == c',':
+            p += 1
+    return False
+
+
+cdef bint is_empty(const uint8_t* p) except -1:
+    """Whether the value at `p` is {} or []."""
+    if p[0] != c'{' and p[0] != c'[':
+        return False
+    p = skip_blanks(p + 1)
+    return p[0] == c'}' or p[0] == c']'
+
+
+cdef str read_envelope(Envelope* envelope, const uint8_t* p):
+    """The members of the request at `p`. Returns what is wrong with them, or None; an id that is not usable is NULL."""
+    cdef str complaint = None
+    cdef const uint8_t* name
+    cdef const uint8_t* value
+    cdef uint32_t given = 0, bit
+    cdef int member
+    memset(envelope, 0, sizeof(Envelope))
+    p = skip_blanks(p + 1)
+    while p[0] != c'}':
+        name = p
+        member = exact_name(&envelope_names, name)
+        value = skip_blanks(skip_blanks(skip_value(name)) + 1)
+        p = skip_blanks(skip_value(value))
+        if p[0] == c',':
+            p = skip_blanks(p + 1)
+        if member < 0:
+            complaint = complaint or f"{excerpt(name)}: is not a member of a request"
+            continue
+        bit = <uint32_t>1 << member
+        if given & bit:
+            complaint = complaint or f"{excerpt(name)}: is given twice"
+            if bit == ENVELOPE_ID:
+                envelope.id = NULL
+            continue
+        given |= bit
+        if bit == ENVELOPE_ID:
+            envelope.id = value
+            envelope.id_end = skip_value(value)
+            if not valid_id(value, envelope.id_end):
+                envelope.id = NULL
+                complaint = complaint or (
+                    f"id: is neither a 64-bit integer nor a string of at most {ID_MAX} bytes")
+        elif bit == ENVELOPE_METHOD:
+            envelope.method = value
+            if value[0] != c'"':
+                complaint = complaint or "method: is not a string"
+        elif bit == ENVELOPE_PARAMS:
+            envelope.params = value
+        else:
+            envelope.jsonrpc = excerpt(value) == '"2.0"'
+            if not envelope.jsonrpc:
+                complaint = complaint or "jsonrpc: is not \"2.0\""
+    if not given & ENVELOPE_ID:
+        return "id: is missing"
+    if complaint is None and not given & ENVELOPE_METHOD:
+        return "method: is missing"
+    return complaint
+
+
+cdef bint valid_id(const uint8_t* p, const uint8_t* end) except -1:
+    if p[0] == c'"':
+        return end - p <= ID_MAX + 2
+    return read_id(p) == end
+
+
+cdef object decode_params(const uint8_t* p, decode):
+    """Params of a cold method, refused for what a JSON library would let pass. ValueError tells the path."""
+    if p is NULL:
+        raise ValueError("params: is missing")
+    if p[0] != c'{':
+        raise ValueError(f"params: {excerpt(p)} is not an object")
+    check_strictly(p, "params")
+    return decode((<const char*>p)[:skip_value(p) - p])
+
+
+cdef const uint8_t* check_strictly(const uint8_t* p, str path) except NULL:
+    """Behind the value at `p`, in which no member is given twice and every number is an integer."""
+    cdef set names
+    cdef str name
+    cdef int index = 0
+    if p[0] == c'{':
+        names = set()
+        p = skip_blanks(p + 1)
+        while p[0] != c'}':
+            name = json_decode((<const char*>p)[:skip_value(p) - p])
+            if name in names:
+                raise ValueError(f"{path}.{name[:40]}: is given twice")
+            names.add(name)
+            p = skip_blanks(skip_blanks(skip_value(p)) + 1)
+            p = skip_blanks(check_strictly(p, f"{path}.{name[:40]}"))
+            if p[0] == c',':
+                p = skip_blanks(p + 1)
+        return p + 1
+    if p[0] == c'[':
+        p = skip_blanks(p + 1)
+        while p[0] != c']':
+            p = skip_blanks(check_strictly(p, f"{path}[{index}]"))
+            index += 1
+            if p[0] == c',':
+                p = skip_blanks(p + 1)
+        return p + 1
+    if p[0] == c'-' or c'0' <= p[0] <= c'9':
+        text = (<bytes>(<const char*>p)[:skip_value(p) - p]).decode()
+        if text == "-0" or not text.removeprefix("-").isdigit():
+            raise ValueError(f"{path}: {excerpt(p)} is not an integer")
+    return skip_value(p)

@@ -1,0 +1,13 @@
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine._core.batch import Batch
+
+ID128: np.dtype[np.void]
+
+def dump(batch: Batch) -> list[dict[str, Any]]: ...
+def counts(batch: Batch) -> dict[str, int]: ...
+def answer(batch: Batch, index: int, records: NDArray[np.void], status: int = 73) -> None: ...
+def clear(batch: Batch) -> None: ...
