@@ -4,7 +4,7 @@ The scan has already refused what msgspec would let pass: duplicate members, num
 exponent, control characters, depth. Here come types and unknown members.
 """
 
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
@@ -14,7 +14,7 @@ class Logon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     channel: str
     key: str | None = None
-    timestamp: int | str | None = None
+    timestamp: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | str | None = None
     """As written; a string holds digits only."""
     nonce: str | None = None
     signature: str | None = None
@@ -57,10 +57,20 @@ def decode_logon(text: bytes) -> Logon:
 
 
 def _digits(text: str) -> bool:
-    return text.isascii() and text.isdigit() and (text == "0" or text[0] != "0") and len(text) <= 19
+    if not (text.isascii() and text.isdigit()) or len(text) > 19:
+        return False
+    return (text == "0" or text[0] != "0") and int(text) < 2**63
 
 
 def _in_our_words(message: str) -> str:
     """Turn msgspec's "Expected `str`, got `int` - at `$.channel`" into "params.channel: expected str, got int"."""
     text, _, place = message.replace("`", "").partition(" - at ")
-    return f"params{place.removeprefix('$')}: {text[0].lower()}{text[1:]}"
+    path = f"params{place.removeprefix('$')}"
+    for start, end in (
+        ("Object contains unknown field ", "is not a member of logon's params"),
+        ("Object missing required field ", "is missing"),
+    ):
+        if text.startswith(start):
+            name = text.removeprefix(start)
+            return f"{path}.{name if len(name) <= 40 else name[:40] + '…'}: {end}"
+    return f"{path}: {text[0].lower()}{text[1:]}"

@@ -20,6 +20,8 @@ from server.wire.text cimport (
     Names, TransferText, digits, find, names_build, quote, skip_blanks, transfer_template, uuid32, uuid36,
 )
 
+from msgspec.json import decode as json_decode
+
 from engine.results import AccountFlag, TransferFlag
 
 
@@ -549,8 +551,8 @@ cdef const uint8_t* read_filter(
     memset(item, 0, sizeof(Filter))
     seen.given = 0
     seen.true = 0
-    p = check_required(
-        read_object(shape, p, <uint8_t*>item, &seen, reading), shape.required, seen.given, reading)
+    p = read_object(shape, p, <uint8_t*>item, &seen, reading)
+    p = check_required(p, shape.required, seen.given, reading)
     if p is NULL:
         return NULL
     given = seen.given
@@ -647,6 +649,12 @@ cdef str excerpt(const uint8_t* at):
     return text if len(text) <= 40 else text[:40] + "…"
 
 
+cdef str name_at(const uint8_t* at):
+    """The name in the string at `at`, its escapes resolved, cut after 40 characters."""
+    cdef str text = json_decode((<const char*>at)[:skip_value(at) - at])
+    return text if len(text) <= 40 else text[:40] + "…"
+
+
 cdef bint is_integer_text(const uint8_t* at):
     """Whether the value at `at` is an integer, in digits or as a string of digits, whatever its size."""
     cdef str text = (<bytes>(<const char*>at)[:skip_value(at) - at]).decode()
@@ -686,7 +694,7 @@ cdef object explain(int method, Reading* reading):
         return f"{path}: {excerpt(reading.at)} {expected('id', KIND_INTEGER, reading.at, 0, INT63)}"
     if reason == REASON_UNKNOWN:
         noun = ITEM_NOUNS.get(method, "this method's params")
-        return f"{path}.{excerpt(reading.at).strip('\"')}: is not a member of {noun}"
+        return f"{path}.{name_at(reading.at)}: is not a member of {noun}"
     fields = fields_of(method)
     name, kind, _, _, minimum, maximum, _ = fields[reading.field]
     if kind == KIND_LIMIT:
