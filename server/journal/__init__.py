@@ -1,1 +1,29 @@
-"""Package marker."""
+"""The log of everything: in PostgreSQL, private or given, with its snapshots and archive."""
+
+from server.journal.errors import (
+    Fenced,
+    JournalClosed,
+    JournalError,
+    LogDamaged,
+    LogLost,
+    PostgresUnavailable,
+    UnsafeDatabase,
+)
+from server.journal.log import Journal
+from server.journal.postgres import PrivatePostgres
+from server.journal.rows import Head, Kind, Row
+
+__all__ = [
+    "Fenced",
+    "Head",
+    "Journal",
+    "JournalClosed",
+    "JournalError",
+    "Kind",
+    "LogDamaged",
+    "LogLost",
+    "PostgresUnavailable",
+    "PrivatePostgres",
+    "Row",
+    "UnsafeDatabase",
+]

@@ -1,0 +1,497 @@
+"""The log: compare-and-append in PostgreSQL, by one leader at a time.
+
+How an append is safe. The row's number is one more than that of the newest row we know, and the statement inserts it
+only if the row before it is there with our epoch and our hash:
+
+    INSERT INTO … SELECT $1 … WHERE EXISTS (SELECT FROM … WHERE seq = $1 - 1 AND epoch = … AND hash = …)
+
+One row inserted and no warning: it is durable. Anything else is settled by asking again, never by guessing:
+
+- The session is lost, or an error comes back: the outcome is unknown (the server may still be at it, so reading would
+  not do: a row that is absent may yet appear). The *same* statement is sent on a new session, for as long as it takes.
+- Unique violation: somebody's row has this number. Ours by its hash: it was committed; one more synchronous commit
+  makes sure that it is so on the standbys too. Not ours: another leader has written, and we are `Fenced`.
+- No row inserted: the row before is not as we left it. `Fenced` if another leader's rows explain that, else `LogLost`.
+
+Everything is one autocommit statement: a leader that is paused in the middle holds no lock that a successor would wait
+for. A successor takes over by appending a row of the next epoch; from then on the older leader's statement cannot
+succeed, whenever it arrives.
+"""
+
+import asyncio
+import os
+import secrets
+import socket
+import time as clock
+from collections.abc import AsyncIterator
+from hashlib import sha256
+from typing import Any
+
+import asyncpg
+import structlog
+
+from server.journal import reader, schema
+from server.journal.errors import Fenced, JournalClosed, JournalError, LogDamaged, LogLost, PostgresUnavailable
+from server.journal.link import BACKOFF_MAX, BACKOFF_MIN, GONE, Link, connect, curable, temporary
+from server.journal.rows import Head, Kind, Row, row_hash
+from server.journal.schema import LogFacts
+
+log = structlog.get_logger("tongbao.journal")
+
+TAKEOVER_ATTEMPTS = 10_000
+"""How often a takeover may lose the race for the next number against a busy older leader, at about 1 ms each."""
+
+_INSERT = """
+INSERT INTO {target} (seq, epoch, time, format, kind, previous_hash, hash, checksum, digest, payload)
+SELECT $1::bigint, $2::bigint, $3::bigint, $4::smallint, 1, $5::bytea, $6::bytea, $7::bytea, $8::bytea, $9::bytea
+WHERE EXISTS (SELECT FROM {source} WHERE seq = $1 - 1 AND epoch = $2 AND hash = $5)
+"""
+_TAKE_OVER = """
+INSERT INTO {target} (seq, epoch, time, format, kind, previous_hash, hash, checksum, digest, payload)
+SELECT seq + 1, epoch + 1, greatest($1::bigint, time), $2::smallint, 2, hash,
+       sha256(hash || int8send(seq + 1) || int8send(epoch + 1) || int8send(greatest($1::bigint, time))
+              || int2send($2::smallint) || int2send(2::smallint) || $3::bytea),
+       $3::bytea, NULL, $4::bytea
+FROM (SELECT seq, epoch, time, hash FROM {source} ORDER BY seq DESC LIMIT 1) AS head
+WHERE epoch = $5::bigint
+RETURNING seq, epoch, time, previous_hash, hash
+"""
+# Where there are standbys, a synchronous commit proves that this server is still the one whose commits count.
+_BARRIER = """
+SELECT seq, epoch, (SELECT hash FROM {source} WHERE seq = $1) AS hash,
+       CASE WHEN current_setting('synchronous_standby_names') <> ''
+            THEN pg_logical_emit_message(true, 'tongbao', '') END
+FROM {newest} ORDER BY seq DESC LIMIT 1
+"""
+_CONFIRM = "SELECT pg_logical_emit_message(true, 'tongbao', '')"
+
+
+class Journal:
+    """The log, as its leader and its readers use it. One event loop, one append at a time."""
+
+    def __init__(self, dsn: str, facts: LogFacts, head: Head, appender: Link, **options: Any) -> None:
+        """Use `open`."""
+        self.head = head
+        """The newest row known to be committed. Of what an older leader still writes it learns in `take_over`."""
+        self.trouble: str | None = None
+        """Why the database is not answering appends just now; None when all is well."""
+        self._dsn = dsn
+        self._facts = facts
+        self._format: int = options["format"]
+        self._allow_unsafe: bool = options["allow_unsafe"]
+        self._epoch = 0  # ours, once we have taken over
+        self._appender: Link | None = appender
+        self._statement: asyncpg.prepared_stmt.PreparedStatement | None = None
+        self._statement_first = 0  # the statement serves first <= seq < end
+        self._statement_end = 0
+        self._busy = False
+        self._broken: JournalError | None = None
+        self._barrier_link: Link | None = None
+        self._barrier_statement: asyncpg.prepared_stmt.PreparedStatement | None = None
+        self._barrier_partition = -1
+        self._barrier_lock = asyncio.Lock()
+        self._extend_at = 0  # when the head passes this, the next partition is made
+        self._extending: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(
+        cls,
+        dsn: str,
+        *,
+        format: int = 1,
+        wait: float | None = None,
+        partition_rows: int = schema.PARTITION_ROWS,
+        allow_unsafe: bool = False,
+    ) -> "Journal":
+        """Connect, make the tables if there are none, and read the newest row.
+
+        - `format`: version of the payloads this process appends.
+        - `wait`: seconds to wait for a database that is not there yet; None: for ever.
+        - `partition_rows`: of a log that is made now.
+        - `allow_unsafe`: accept a server that may lose what it confirmed (tests only).
+
+        Raises UnsafeDatabase, LogDamaged, PostgresUnavailable after `wait`, or PostgreSQL's own error when waiting
+        would not help (a wrong password).
+        """
+        began = clock.monotonic()
+        pause = BACKOFF_MIN
+        while True:
+            try:
+                link = await connect(dsn, allow_unsafe=allow_unsafe)
+                try:
+                    facts = await schema.ensure_schema(link.connection, partition_rows, clock.time_ns())
+                    head = await schema.read_head(link.connection)
+                except BaseException:
+                    link.drop()
+                    raise
+                return cls(dsn, facts, head, link, format=format, allow_unsafe=allow_unsafe)
+            except (*GONE, asyncpg.PostgresError) as error:
+                if not temporary(error):
+                    raise
+                if wait is not None and clock.monotonic() - began > wait:
+                    raise PostgresUnavailable(f"the database is not there: {_words(error)}") from error
+                log.warning("database_unavailable", error=_words(error))
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, BACKOFF_MAX)
+
+    @property
+    def log_id(self) -> bytes:
+        """16 bytes that name this log."""
+        return self._facts.log_id
+
+    @property
+    def partition_rows(self) -> int:
+        """Rows of one partition."""
+        return self._facts.partition_rows
+
+    @property
+    def epoch(self) -> int:
+        """Our epoch; 0 before `take_over`."""
+        return self._epoch
+
+    # --- appending
+
+    async def append(self, time: int, payload: bytes, digest: bytes | None = None) -> int:
+        """Append a batch and return its seq once it is durable, however long that takes.
+
+        `time` is the batch's (ns since 1970 UTC), `digest` the engine's digest of the state before the batch, now and
+        then. Raises Fenced or LogLost: answer nothing more. If the call is cancelled the outcome stays unknown, and the
+        journal can only be closed.
+        """
+        if self._busy or self._broken or not self._epoch:
+            self._refuse()
+        seq, previous, epoch, _ = self.head
+        seq += 1
+        checksum = sha256(payload).digest()
+        hash = row_hash(previous, seq, epoch, time, self._format, Kind.BATCH, checksum, digest)
+        values = (seq, epoch, time, self._format, previous, hash, checksum, digest, payload)
+        self._busy = True
+        try:
+            done = False
+            failure: BaseException | None = None
+            if self._statement is not None and self._statement_first <= seq < self._statement_end:
+                try:
+                    await self._statement.fetch(*values)
+                    done = self._statement.get_statusmsg() == "INSERT 0 1" and not self._appender.doubt  # type: ignore[union-attr]
+                except (*GONE, asyncpg.PostgresError) as error:
+                    failure = error
+            if not done:
+                await self._settle(values, failure)
+        except asyncio.CancelledError:
+            self._break(JournalClosed("an append was cancelled: whether it was committed is not known"))
+            raise
+        finally:
+            self._busy = False
+        self.head = Head(seq, hash, epoch, time)
+        if seq >= self._extend_at:
+            self._extend()
+        return seq
+
+    async def take_over(self) -> None:
+        """Append a row of the next epoch: from its commit on, no older leader can append.
+
+        Afterwards `head` is that row, and the log below it is complete: read it to the end before anything is answered.
+        """
+        if self._busy or self._broken:
+            self._refuse()
+        token = f"{secrets.token_hex(16)} {socket.gethostname()} {os.getpid()}".encode()
+        checksum = sha256(token).digest()
+        self._busy = True
+        pause = BACKOFF_MIN
+        attempts = 0
+        try:
+            while True:
+                try:
+                    link = await self._have_appender()
+                    head = await schema.read_head(link.connection)
+                    table = self._facts.table(head.seq)
+                    mine = await link.connection.fetchval(
+                        f"SELECT payload = $2 FROM {table} WHERE seq = $1", head.seq, token
+                    )
+                    if mine:  # an attempt whose outcome was unknown
+                        await link.connection.execute(_CONFIRM)
+                    else:
+                        await schema.make_partition(link.connection, self._facts, self._facts.partition(head.seq + 1))
+                        record = await link.connection.fetchrow(
+                            _TAKE_OVER.format(target=self._facts.table(head.seq + 1), source=table),
+                            clock.time_ns(), self._format, checksum, token, head.epoch,
+                        )  # fmt: skip
+                        if record is None:
+                            continue  # the head's epoch has changed meanwhile: look again
+                        head = Head(record["seq"], record["hash"], record["epoch"], record["time"])
+                    if link.doubt:
+                        link.drop()
+                        continue
+                    break
+                except (asyncpg.UniqueViolationError, asyncpg.CheckViolationError) as error:
+                    # The older leader was faster with this number, or has gone on into the next partition.
+                    attempts += 1
+                    if attempts == TAKEOVER_ATTEMPTS:
+                        raise PostgresUnavailable(f"the older leader was faster {attempts} times") from error
+                except (*GONE, asyncpg.PostgresError) as error:
+                    if self._appender is not None:
+                        self._appender.drop()
+                    pause = await self._pause(error, pause)
+        except asyncio.CancelledError:
+            self._break(JournalClosed("a takeover was cancelled"))
+            raise
+        finally:
+            self._busy = False
+        self._recovered()
+        self.head = head
+        self._epoch = head.epoch
+        log.info("journal_taken_over", seq=head.seq, epoch=head.epoch)
+        self._extend()
+
+    async def barrier(self) -> None:
+        """Return if our row is still the newest but for rows of our own, else raise Fenced or LogLost.
+
+        What was read from memory before the call was then the truth at some moment during it. May be called while an
+        append is under way.
+        """
+        async with self._barrier_lock:
+            pause = BACKOFF_MIN
+            while True:
+                if self._broken or not self._epoch:
+                    self._refuse(idle=True)
+                try:
+                    head = self.head
+                    link = await self._have_barrier_link()
+                    record = await self._ask_barrier(link, head)
+                    if link.doubt:
+                        link.drop()
+                        continue
+                    if record is None or record["hash"] != head.hash or record["epoch"] != self._epoch:
+                        raise await self._explain(link, head)
+                except JournalError as error:
+                    self._break(error)
+                    raise
+                except (*GONE, asyncpg.PostgresError) as error:
+                    if self._barrier_link is not None:
+                        self._barrier_link.drop()
+                    pause = await self._pause(error, pause)
+                else:
+                    if pause != BACKOFF_MIN:
+                        self._recovered()
+                    return
+
+    # --- reading
+
+    def read(
+        self, first: int, *, last: int | None = None, previous_hash: bytes | None = None, epoch: int | None = None
+    ) -> AsyncIterator[Row]:
+        """Return the rows from `first` to `last` (None: to `head`), in order, each verified.
+
+        `previous_hash` and `epoch` are those of row `first - 1`, known from a snapshot; without them they are read.
+        Raises LogDamaged, which names the seq. Goes on by itself after a lost session.
+        """
+        return reader.read_rows(
+            lambda: connect(self._dsn, allow_unsafe=self._allow_unsafe),
+            self._facts,
+            first,
+            self.head.seq if last is None else last,
+            previous_hash,
+            epoch,
+        )
+
+    async def first(self) -> int:
+        """Return the lowest seq that the database still has (0 if nothing was dropped)."""
+        link = await connect(self._dsn, allow_unsafe=self._allow_unsafe)
+        try:
+            partitions = await schema.list_partitions(link.connection)
+            return partitions[0] * self._facts.partition_rows if partitions else 0
+        finally:
+            await link.close()
+
+    async def newest(self) -> Head:
+        """Return the newest row that the database has now: what a follower reads up to."""
+        link = await connect(self._dsn, allow_unsafe=self._allow_unsafe)
+        try:
+            return await schema.read_head(link.connection)
+        finally:
+            await link.close()
+
+    async def close(self) -> None:
+        """End the sessions, within two seconds whatever the database does."""
+        if self._broken is None:
+            self._broken = JournalClosed("the journal is closed")
+        if self._extending:
+            self._extending.cancel()
+            await asyncio.gather(self._extending, return_exceptions=True)
+        for link in (self._appender, self._barrier_link):
+            if link is not None:
+                await link.close()
+        self._appender = self._barrier_link = self._statement = self._barrier_statement = None
+
+    # --- how an append is settled
+
+    async def _settle(self, values: tuple[Any, ...], failure: BaseException | None) -> None:
+        """Return when the row is durable: append it if nobody knows yet whether it is there."""
+        seq, hash = values[0], values[5]
+        pause = BACKOFF_MIN
+        while True:
+            try:
+                if isinstance(failure, asyncpg.UniqueViolationError):
+                    link = await self._have_appender()
+                    found = await link.connection.fetchval(
+                        f"SELECT hash FROM {self._facts.table(seq)} WHERE seq = $1", seq
+                    )
+                    if found != hash:
+                        raise Fenced(f"another leader has written row {seq}")
+                    await link.connection.execute(_CONFIRM)
+                    if not link.doubt:
+                        break
+                    link.drop()
+                    continue
+                if failure is not None:
+                    if self._appender is not None:
+                        self._appender.drop()
+                    pause = await self._pause(failure, pause)
+                    failure = None
+                statement = await self._have_statement(seq)
+                await statement.fetch(*values)
+                link = await self._have_appender()
+                if link.doubt:
+                    link.drop()  # committed here, but not known to be so on the standbys: ask again
+                elif statement.get_statusmsg() == "INSERT 0 1":
+                    break
+                else:
+                    raise await self._explain(link, self.head)
+            except JournalError as error:
+                self._break(error)
+                raise
+            except (*GONE, asyncpg.PostgresError) as error:
+                failure = error
+        self._recovered()
+
+    async def _have_appender(self) -> Link:
+        if self._appender is None or self._appender.lost:
+            self._statement = None
+            self._appender = await self._connect()
+        return self._appender
+
+    async def _have_statement(self, seq: int) -> asyncpg.prepared_stmt.PreparedStatement:
+        """Return the prepared append for `seq`: a new one in a new session, and at the ends of each partition."""
+        link = await self._have_appender()
+        if self._statement is None or not self._statement_first <= seq < self._statement_end:
+            facts = self._facts
+            first = facts.partition(seq) * facts.partition_rows
+            await schema.make_partition(link.connection, facts, facts.partition(seq))
+            self._statement = await link.connection.prepare(
+                _INSERT.format(target=facts.table(seq), source=facts.table(seq - 1))
+            )
+            # A partition's first row looks for its predecessor in the partition before.
+            self._statement_first = seq if seq == first else first + 1
+            self._statement_end = seq + 1 if seq == first else first + facts.partition_rows
+            # asyncpg leaves the implicit transaction of a prepare open, and with it the lock on the table.
+            await link.connection.execute("SELECT")
+        return self._statement
+
+    async def _have_barrier_link(self) -> Link:
+        if self._barrier_link is None or self._barrier_link.lost:
+            self._barrier_partition = -1
+            self._barrier_link = await self._connect()
+        return self._barrier_link
+
+    async def _ask_barrier(self, link: Link, head: Head) -> Any:
+        """Return seq and epoch of the newest row, and the hash of the row at head.seq."""
+        partition = self._facts.partition(head.seq)
+        if self._barrier_partition != partition or self._barrier_statement is None:
+            query = _BARRIER.format(source=self._facts.table(head.seq), newest=self._facts.table(head.seq))
+            self._barrier_statement = await link.connection.prepare(query)
+            self._barrier_partition = partition
+        record = await self._barrier_statement.fetchrow(head.seq)
+        # What is newer than the last row of a partition is in the next one.
+        while record is not None and self._facts.partition(record["seq"] + 1) != partition:
+            partition += 1
+            await schema.make_partition(link.connection, self._facts, partition)
+            query = _BARRIER.format(source=self._facts.table(head.seq), newest=schema.table_name(partition))
+            newer = await link.connection.fetchrow(query, head.seq)
+            if newer is None:
+                break
+            record = newer
+        return record
+
+    async def _connect(self) -> Link:
+        """Connect to the log we know. Raises what `connect` raises, LogLost if this is another log."""
+        link = await connect(self._dsn, allow_unsafe=self._allow_unsafe)
+        try:
+            facts = await schema.read_facts(link.connection)
+            if facts != self._facts:
+                raise LogLost("the database that answers now does not hold this log")
+        except BaseException:
+            link.drop()
+            raise
+        return link
+
+    async def _explain(self, link: Link, known: Head) -> JournalError:
+        """Say why the row that we know as the newest does not serve as one any more."""
+        table = self._facts.table(known.seq)
+        try:
+            newest = await schema.read_head(link.connection)
+            found = await link.connection.fetchval(f"SELECT hash FROM {table} WHERE seq = $1", known.seq)
+        except asyncpg.UndefinedTableError:
+            found = None
+        except LogDamaged as error:
+            return error
+        if newest.seq < known.seq:
+            return LogLost(f"row {known.seq} was acknowledged, but the log ends at row {newest.seq}")
+        if found is not None and found != known.hash:
+            return LogLost(f"row {known.seq} was acknowledged, but another row stands in its place")
+        if newest.epoch > known.epoch:
+            return Fenced(f"another leader took over (epoch {newest.epoch}; ours is {known.epoch})")
+        return LogLost(f"row {known.seq} was acknowledged, but it is not there any more")
+
+    async def _pause(self, error: BaseException, pause: float) -> float:
+        """Note a trouble and wait a moment; return how long to wait next time."""
+        if not curable(error):
+            raise JournalError(f"the database refuses what we ask: {_words(error)}") from error
+        words = _words(error)
+        if words != self.trouble:
+            log.warning("database_trouble", error=words)
+        self.trouble = words
+        await asyncio.sleep(pause)
+        return min(2 * pause, BACKOFF_MAX)
+
+    def _recovered(self) -> None:
+        if self.trouble is not None:
+            log.info("database_back", was=self.trouble)
+            self.trouble = None
+
+    def _break(self, error: JournalError) -> None:
+        """Never append or answer again."""
+        if self._broken is None:
+            self._broken = error
+        if self._appender is not None:
+            self._appender.drop()
+
+    def _refuse(self, *, idle: bool = False) -> None:
+        if self._broken:
+            raise self._broken
+        if self._busy and not idle:
+            raise RuntimeError("an append is under way already")
+        raise JournalError("take_over first")
+
+    # --- partitions ahead of time
+
+    def _extend(self) -> None:
+        """Make the partition after the one that the head is in, beside the appends."""
+        if self._extending is None or self._extending.done():
+            partition = self._facts.partition(self.head.seq)
+            self._extend_at = (partition + 1) * self._facts.partition_rows
+            self._extending = asyncio.create_task(self._make_next(partition + 1))
+
+    async def _make_next(self, partition: int) -> None:
+        try:
+            link = await connect(self._dsn, allow_unsafe=self._allow_unsafe)
+            try:
+                await schema.make_partition(link.connection, self._facts, partition)
+            finally:
+                await link.close()
+        except (*GONE, asyncpg.PostgresError, JournalError) as error:
+            # The append that needs it makes it itself, in its own time.
+            log.warning("partition_not_made", partition=partition, error=_words(error))
+
+
+def _words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
