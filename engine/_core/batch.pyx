@@ -7,12 +7,12 @@ from engine._core.codes cimport KIND_DEFINE_SCOPE
 
 
 cdef void* grow(void** array, uint32_t* count, uint32_t* capacity, uint32_t more, size_t size) noexcept nogil:
-    """Room for `more` items at the end of `array`; NULL when memory or 32 bits are out."""
+    """Room for `more` items at the end of `array`, also for none; NULL only when memory or 32 bits are out."""
     cdef uint32_t first = count[0]
     cdef uint64_t need = <uint64_t>first + more
     cdef uint64_t capacity_new
     cdef void* moved
-    if need > capacity[0]:
+    if need > capacity[0] or array[0] is NULL:
         if need > 0x7FFFFFFF:
             return NULL
         capacity_new = 2 * <uint64_t>capacity[0]
