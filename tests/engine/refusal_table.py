@@ -21,7 +21,7 @@ The bank (ledger 156, 人民币; all by default without flags):
 from typing import Any, NamedTuple
 
 from engine.results import INT63_MAX, AccountFlag, Status, TransferFlag
-from tests.models.ledger import Ledger
+from tests.engine.subjects import Subject
 from tests.models.records import Account, Transfer, Update
 
 CASH, CUSTOMER, MERCHANT, LOAN, USD, CLOSED_1, CLOSED_2, FROZEN, FROZEN_LOAN, SOURCE, SINK = (
@@ -59,7 +59,7 @@ class Row(NamedTuple):
     """Flags that the item must not have, else the rule does not apply."""
 
 
-def bank(ledger: Ledger) -> None:
+def bank(ledger: Subject) -> None:
     """Open the bank."""
     f = AccountFlag
     accounts = [

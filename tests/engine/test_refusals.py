@@ -12,8 +12,7 @@ import pytest
 from engine.results import TRANSIENT, Status, TransferFlag
 from tests.engine import refusal_table as table
 from tests.engine.refusal_table import Row
-from tests.engine.subjects import SUBJECTS
-from tests.models.ledger import Ledger
+from tests.engine.subjects import SUBJECTS, Subject
 from tests.models.records import Account, Result, Transfer
 
 GOOD = {Status.CREATED, Status.UPDATED}
@@ -21,13 +20,13 @@ EXISTING = {status for status in Status if Status.EXISTS_WITH_DIFFERENT_FLAGS <=
 
 
 @pytest.fixture(params=SUBJECTS, ids=lambda subject: subject.__name__)
-def ledger(request: pytest.FixtureRequest) -> Ledger:
-    subject: Ledger = request.param()
+def ledger(request: pytest.FixtureRequest) -> Subject:
+    subject: Subject = request.param()
     table.bank(subject)
     return subject
 
 
-def send(ledger: Ledger, items: list[Any], time: int, scope: int = 0) -> list[Result]:
+def send(ledger: Subject, items: list[Any], time: int, scope: int = 0) -> list[Result]:
     if isinstance(items[0], Account):
         return ledger.create_accounts(items, time, scope=scope)
     if isinstance(items[0], Transfer):
@@ -43,7 +42,7 @@ def with_flags(base: Any, flags: int) -> int:
     return merged
 
 
-def outcome(ledger: Ledger, name: str, row: Row) -> Result:
+def outcome(ledger: Subject, name: str, row: Row) -> Result:
     """What the row's request gets; the set-up must succeed, but for the retries that burn an id on purpose."""
     base, given, _ = table.LISTS[name]
     time = table.START + 10 * table.SECOND
@@ -66,7 +65,7 @@ def rows() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("name", "row"), list(rows()))
-def test_each_status_is_reached(ledger: Ledger, name: str, row: Row) -> None:
+def test_each_status_is_reached(ledger: Subject, name: str, row: Row) -> None:
     assert Status(outcome(ledger, name, row).status).name == row.status.name
 
 
@@ -119,7 +118,7 @@ PAIRS = list(pairs())
 
 
 @pytest.mark.parametrize(("name", "row"), PAIRS)
-def test_of_two_broken_rules_the_upper_is_told(ledger: Ledger, name: str, row: Row) -> None:
+def test_of_two_broken_rules_the_upper_is_told(ledger: Subject, name: str, row: Row) -> None:
     assert Status(outcome(ledger, name, row).status).name == row.status.name
 
 
@@ -151,7 +150,7 @@ def test_each_list_stands_in_the_order_of_the_numbers(name: str) -> None:
 
 
 @pytest.mark.parametrize("row", [row for row in table.TRANSFERS + table.POSTS if row.status in TRANSIENT])
-def test_a_refusal_of_the_moment_burns_the_id(ledger: Ledger, row: Row) -> None:
+def test_a_refusal_of_the_moment_burns_the_id(ledger: Subject, row: Row) -> None:
     name = "create_transfers" if row in table.TRANSFERS else "create_transfers (post or void)"
     assert outcome(ledger, name, row).status == row.status
     again = table.TRANSFER
@@ -162,7 +161,7 @@ def test_a_refusal_of_the_moment_burns_the_id(ledger: Ledger, row: Row) -> None:
     "row",
     [row for row in table.TRANSFERS if row.status not in TRANSIENT | GOOD | EXISTING | {Status.ID_ALREADY_FAILED}],
 )
-def test_any_other_refusal_leaves_the_id_usable(ledger: Ledger, row: Row) -> None:
+def test_any_other_refusal_leaves_the_id_usable(ledger: Subject, row: Row) -> None:
     assert outcome(ledger, "create_transfers", row).status == row.status
     again = table.TRANSFER._replace(amount=1)
     assert ledger.create_transfers([again], row.time + table.SECOND // 2)[0].status == Status.CREATED

@@ -138,8 +138,9 @@ class Ledger:
         times = self._item_times(len(updates))
         return [Result(time, self._update_account(update, scope)) for update, time in zip(updates, times, strict=True)]
 
-    def do_define_scope(self, scope: int, ranges: Iterable[tuple[int, int]]) -> None:
+    def do_define_scope(self, scope: int, ranges: Iterable[tuple[int, int]]) -> list[Result]:
         self._scopes[scope] = list(ranges)
+        return [Result(time, Status.DEFINED) for time in self._item_times(1)]
 
     # --- linked chains and imported batches -----------------------------------------------------
 
@@ -604,15 +605,16 @@ class Ledger:
         if not self._permitted(scope, f.account_id):
             raise Refused(Status.NOT_PERMITTED)
         account = self._accounts.get(f.account_id)
-        found = [t for t in account.transfers if transfer_of_account_matches(f, t)] if account else []
-        return [t.view() for t in limited(f, found)]
+        if account is None:
+            raise Refused(Status.ACCOUNT_NOT_FOUND)
+        return [t.view() for t in limited(f, [t for t in account.transfers if transfer_of_account_matches(f, t)])]
 
     def get_account_balances(self, f: Filter, *, scope: int = 0) -> list[BalanceView]:
         if not self._permitted(scope, f.account_id):
             raise Refused(Status.NOT_PERMITTED)
         account = self._accounts.get(f.account_id)
         if account is None:
-            return []
+            raise Refused(Status.ACCOUNT_NOT_FOUND)
         if not account.flags & HISTORY:
             raise Refused(Status.NO_HISTORY)
         return limited(f, [balance for t, balance in account.balances if transfer_of_account_matches(f, t)])
