@@ -52,6 +52,10 @@ MODULES = [
     "server.wire.parser",
     "server.wire.encode",
     "server.wire.tools",
+    "loadtest.histogram",
+    "loadtest.replies",
+    "loadtest.requests",
+    "loadtest.loop",
 ]
 
 ARGS = [
