@@ -153,7 +153,7 @@ cdef const uint8_t* read_result(const uint8_t* p, Result* result) noexcept nogil
         p += 7
     else:
         name = p
-        while c'a' <= p[0] <= c'z' or p[0] == c'_':
+        while c'a' <= p[0] <= c'z' or p[0] == c'_' or c'0' <= p[0] <= c'9':
             p += 1
         status = find_status(name, p - name)
         if status < 0:
