@@ -47,19 +47,16 @@ MODULES = [
     "engine.requests",
     "engine.machine",
     "engine.log_record",
-    "server.wire.buffer",
-    "server.wire.output",
     "server.wire.scan",
     "server.wire.items",
     "server.wire.parser",
     "server.wire.encode",
-    "server.wire.requests",
-    "server.wire.reader",
     "server.wire.tools",
     "loadtest.histogram",
     "loadtest.replies",
     "loadtest.requests",
     "loadtest.loop",
+    "server.batches",
 ]
 
 ARGS = [

@@ -27,7 +27,8 @@ class Cold(NamedTuple):
     """A request that the session must answer before the lines behind it are read."""
 
     method: str
-    params: Logon
+    params: Logon | None
+    """None for the methods of an administrator, which take none."""
     request: int
     """Its place in `Batch.requests`."""
     answer: int

@@ -12,7 +12,9 @@ cdef enum MethodNumber:
     METHOD_GET_ACCOUNT_BALANCES = 8
     METHOD_QUERY_ACCOUNTS = 9
     METHOD_QUERY_TRANSFERS = 10
-    METHOD_COUNT = 11                   # numbers from 16 on are for orders and limits
+    METHOD_SERVER_STATUS = 11           # from here on Python answers, with the `admin` permission
+    METHOD_TAKE_SNAPSHOT = 12
+    METHOD_COUNT = 13                   # numbers from 16 on are for orders and limits
 
 cdef enum ErrorNumber:
     ERROR_PARSE = -32700                # closes the connection

@@ -20,6 +20,8 @@ class Method(IntFlag):
     GET_ACCOUNT_BALANCES = 1 << 8
     QUERY_ACCOUNTS = 1 << 9
     QUERY_TRANSFERS = 1 << 10
+    SERVER_STATUS = 1 << 11
+    TAKE_SNAPSHOT = 1 << 12
 
 
 METHODS_ALL = int(~Method(0))

@@ -1,6 +1,9 @@
 """See `parser.pxd`."""
 
-from libc.string cimport memchr, memcpy, memset
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.memoryview cimport PyMemoryView_FromMemory
+from libc.stdlib cimport free, realloc
+from libc.string cimport memchr, memcpy, memmove, memset
 
 from engine._core.batch cimport REPLY_INT64_STRING, REPLY_JSONRPC, Request
 from engine._core.codes cimport (
@@ -12,13 +15,14 @@ from server.wire.items cimport REASON_MEMORY, build_names, explain, read_params
 from server.wire.methods cimport (
     ERROR_CAPACITY, ERROR_METHOD, ERROR_NOT_LOGGED_ON, ERROR_NOT_PERMITTED, ERROR_PARAMS, ERROR_PARSE, ERROR_REQUEST,
     ERROR_TOO_LARGE, METHOD_COUNT, METHOD_CREATE_ACCOUNTS, METHOD_CREATE_TRANSFERS, METHOD_LOGON, METHOD_PING,
+    METHOD_SERVER_STATUS,
 )
 from server.wire.scan cimport (
     FAULT_CONTROL, FAULT_DEPTH, FAULT_END, FAULT_ESCAPE, FAULT_SYNTAX, FAULT_UTF8, Scan, scan_value, skip_value,
     unescape,
 )
 from server.wire.text cimport (
-    Names, create_transfers_template, digits, find, plain, quote, skip_blanks,
+    PAD, Names, create_transfers_template, digits, find, plain, quote, skip_blanks,
 )
 
 from msgspec.json import decode as json_decode
@@ -38,12 +42,14 @@ cdef enum:
     ENVELOPE_PARAMS = 4
     ENVELOPE_JSONRPC = 8
     ID_MAX = 64                         # bytes of an id that is a string, as written
+    READ_MIN = 65536                    # room offered to one read
+    KEEP_MAX = 262144                   # an empty buffer larger than this is given back
 
 cdef uint32_t[METHOD_COUNT] KINDS
 KINDS[:] = [
     0, KIND_PING, KIND_CREATE_ACCOUNTS, KIND_CREATE_TRANSFERS, KIND_UPDATE_ACCOUNTS, KIND_LOOKUP_ACCOUNTS,
     KIND_LOOKUP_TRANSFERS, KIND_GET_ACCOUNT_TRANSFERS, KIND_GET_ACCOUNT_BALANCES, KIND_QUERY_ACCOUNTS,
-    KIND_QUERY_TRANSFERS,
+    KIND_QUERY_TRANSFERS, KIND_ANSWER, KIND_ANSWER,
 ]
 
 cdef Names envelope_names
@@ -79,6 +85,15 @@ cdef inline const uint8_t* read_id(const uint8_t* p) noexcept nogil:
         return NULL
     if p[0] == c',' or p[0] == c'}' or p[0] == c' ' or p[0] == c'\t' or p[0] == c'\r':
         return p
+    return NULL
+
+
+cdef inline const uint8_t* last_line_end(const uint8_t* first, const uint8_t* end) noexcept nogil:
+    """The last LF in [first, end), or NULL."""
+    while end > first:
+        end -= 1
+        if end[0] == c'\n':
+            return end
     return NULL
 
 
@@ -134,7 +149,7 @@ cdef inline Request* append(
 
 # --- the parser ---------------------------------------------------------------------------------
 
-cdef class Parser(LineBuffer):
+cdef class Parser:
     """Lines of one connection into requests of a batch. It owns the receive buffer and knows no socket.
 
     `line_max` is in bytes without the LF. `items_max` bounds a `params` array, `query_limit_max` the records of one
@@ -157,6 +172,14 @@ cdef class Parser(LineBuffer):
         self.accounts_left = self.transfers_left = <uint64_t>-1
         self.hint = METHOD_CREATE_TRANSFERS
 
+    def __dealloc__(self) -> None:
+        free(self.buffer)
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that wait to be parsed."""
+        return self.end - self.start
+
     def allow(self, methods: int, scope: int, *, logged_on: bool, int64_strings: bool) -> None:
         """What later lines may do: a mask of Method, the scope number of their requests, the form of replies."""
         self.methods = methods
@@ -168,6 +191,67 @@ cdef class Parser(LineBuffer):
         """How many accounts and transfers still have room. A request beyond that gets -32005 and does not enter."""
         self.accounts_left = max(0, accounts)
         self.transfers_left = max(0, transfers)
+
+    # --- receiving ---
+
+    cdef int reserve(self, size_t room) except -1:
+        """At least `room` bytes of room behind `end`."""
+        cdef size_t capacity
+        cdef void* moved
+        if self.start == self.end:
+            self.start = self.end = self.complete = 0
+            if self.capacity > KEEP_MAX:
+                free(self.buffer)
+                self.buffer = NULL
+                self.capacity = 0
+        if self.capacity - self.end >= room and self.buffer is not NULL:
+            return 0
+        if self.start:
+            memmove(self.buffer, self.buffer + self.start, self.end - self.start)
+            self.end -= self.start
+            self.complete = self.complete - self.start if self.complete > self.start else 0
+            self.start = 0
+        if self.capacity - self.end < room or self.buffer is NULL:
+            capacity = max(self.end + room, min(2 * self.capacity, self.line_max + READ_MIN))
+            moved = realloc(self.buffer, capacity + PAD)
+            if moved is NULL:
+                raise MemoryError
+            self.buffer = <uint8_t*>moved
+            self.capacity = capacity
+        memset(self.buffer + self.end, 0, PAD)
+        return 0
+
+    def get_buffer(self, size_hint: int) -> memoryview:
+        """Free room at the end of the buffer, valid until the next call (asyncio.BufferedProtocol)."""
+        self.reserve(min(max(size_hint, READ_MIN), self.line_max + READ_MIN))
+        return PyMemoryView_FromMemory(<char*>self.buffer + self.end, self.capacity - self.end, 0x200)
+
+    def buffer_updated(self, count: int) -> None:
+        """Takes `count` bytes that were written into the room offered last."""
+        cdef const uint8_t* line_end
+        cdef size_t more
+        if count < 0 or <size_t>count > self.capacity - self.end:
+            raise ValueError(f"count: {count} is more than the room that was offered")
+        more = count
+        if self.closed:                 # nothing after a fatal error is read
+            self.start = self.end = self.complete = 0
+            return
+        memset(self.buffer + self.end + more, 0, PAD)
+        line_end = last_line_end(self.buffer + self.end, self.buffer + self.end + more)
+        if line_end is not NULL:
+            self.complete = line_end + 1 - self.buffer
+        self.end += more
+
+    def feed(self, data: bytes) -> None:
+        """Takes bytes: get_buffer and buffer_updated in one."""
+        cdef Py_buffer view
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        try:
+            self.reserve(<size_t>view.len)
+            memcpy(self.buffer + self.end, view.buf, view.len)
+            self.buffer_updated(view.len)
+        finally:
+            PyBuffer_Release(&view)
 
     # --- parsing ---
 
@@ -273,7 +357,7 @@ cdef class Parser(LineBuffer):
                 p += length + 2
             elif bit == ENVELOPE_PARAMS:
                 method_read = method if method >= 0 else self.hint
-                if method_read < METHOD_CREATE_ACCOUNTS:
+                if method_read < METHOD_CREATE_ACCOUNTS or method_read >= METHOD_SERVER_STATUS:
                     break
                 p = read_params(method_read, p, batch, &self.reading, &first, &count, &weight)
                 if p is NULL:
@@ -292,7 +376,7 @@ cdef class Parser(LineBuffer):
             if p[0] != c'\n' or <size_t>(p - line) > self.line_max:
                 break
             # A whole line of JSON with known members, each once. Now what may be executed without a word:
-            if not given & ENVELOPE_ID or method < METHOD_PING:
+            if not given & ENVELOPE_ID or method < METHOD_PING or method >= METHOD_SERVER_STATUS:
                 break
             if method == METHOD_PING:
                 if given & ENVELOPE_PARAMS:
@@ -397,9 +481,11 @@ cdef class Parser(LineBuffer):
                 params = decode_params(envelope.params, decode_logon)
             except ValueError as error:
                 complaint = str(error)
-        elif method == METHOD_PING:
+        elif method == METHOD_PING or method >= METHOD_SERVER_STATUS:
             if envelope.params is not NULL and not is_empty(envelope.params):
-                complaint = "params: ping takes none"
+                complaint = f"params: {METHOD_NAMES[method]} takes none"
+            if method >= METHOD_SERVER_STATUS:
+                first = <uint32_t>len(batch.answers)
         elif envelope.params is NULL:
             complaint = "params: is missing"
         else:
@@ -433,9 +519,9 @@ cdef class Parser(LineBuffer):
             self.transfers_left -= count
         elif method == METHOD_CREATE_ACCOUNTS:
             self.accounts_left -= count
-        elif method == METHOD_LOGON:
+        elif method == METHOD_LOGON or method >= METHOD_SERVER_STATUS:
             batch.answers.append(b"")
-            self.cold = Cold("logon", params, batch.request_count - 1, first, request_id, envelope.jsonrpc)
+            self.cold = Cold(METHOD_NAMES[method], params, batch.request_count - 1, first, request_id, envelope.jsonrpc)
             return OUTCOME_COLD
         if method != METHOD_PING:
             self.hint = method

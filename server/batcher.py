@@ -1,0 +1,427 @@
+"""Requests into batches, batches through the journal and the engine, replies out. The heart of the server.
+
+One batch is open and takes requests; at most one is in flight, waiting for the database. When nothing is in flight the
+open batch closes at the end of the loop's turn, so that everything read in one turn shares a commit; else it closes as
+soon as the one in flight is durable. The size of a batch thus follows the load by itself, with no timer.
+
+A batch in flight:
+    turn 1   log record encoded, the append handed to the journal
+    turn 2   the journal's INSERT leaves for PostgreSQL
+    turn 3   while PostgreSQL works: the engine applies the batch, the wire encodes the replies
+    later    the commit is confirmed: one write per connection, and the next batch closes
+
+Memory runs ahead of the log by this one batch, and nobody sees it: replies, reads of the next batch included, wait for
+the commit. A batch with reads or pings alone appends nothing. It is applied after everything before it is durable, and
+its replies wait for a barrier: the proof that our row is still the head of the log under our epoch.
+
+Any doubt about the log (Fenced, LogLost, an invariant broken) ends the process through `on_fatal`: no reply leaves
+after it, and nothing is undone in memory.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from engine import Batch, Engine, log_record
+from engine.requests import clear
+from server import batches
+from server.metrics import Metrics
+from server.session import FULL_BATCH, WINDOW
+from server.wire import encode
+from server.wire.methods import ErrorCode
+
+if TYPE_CHECKING:
+    from server.channels import ChannelUse
+    from server.connection import Connection
+
+SMALL_BATCH = 16
+"""Requests up to which applying costs less than another turn of the loop."""
+BATCHES_KEPT = 3
+"""Empty batches that are kept for their memory: one opens, one flies, one is refused in a stall."""
+
+
+class Log(Protocol):
+    """What the batcher needs of the journal."""
+
+    async def append(self, time: int, payload: bytes, digest: bytes | None) -> int:
+        """Return the row's seq once it is durable."""
+
+    async def barrier(self) -> None:
+        """Return if our row is still the head of the log under our epoch."""
+
+
+@dataclass(slots=True)
+class Flight:
+    """The batch that waits for the journal."""
+
+    batch: Batch
+    serial: int
+    survey: batches.Survey
+    time: int
+    """Nanoseconds, as logged."""
+    seq: int
+    """What the replies carry."""
+    started: float
+    logged: bool = False
+    tick: bool = False
+    """Logged for expiries alone: it has no items (perhaps reads)."""
+    applied: bool = False
+    confirmed: bool = False
+    task: "asyncio.Task[int | None] | None" = None
+    late: "list[tuple[int, Late]]" = field(default_factory=list)
+    replies: dict[int, bytes] = field(default_factory=dict)
+
+
+Late = Callable[[int], bytes]
+"""Makes a reply line when the seq is known that its batch waits for."""
+
+
+class Boundary(NamedTuple):
+    """A moment at which everything applied is durable."""
+
+    seq: int
+    items: int
+    """Items logged since the last boundary."""
+
+
+class Batcher:
+    """See the head of this file. Runs in the event loop's thread and nowhere else."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        log: Log,
+        metrics: Metrics,
+        *,
+        seq: int,
+        items_batch_max: int,
+        queue_delay_seconds: float,
+        digest_every: int,
+        on_fatal: Callable[[BaseException], None],
+        on_boundary: Callable[[Boundary], None] = lambda _: None,
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """`seq` is the newest committed entry; `on_boundary` runs after a commit, before the next batch closes."""
+        self._loop = asyncio.get_running_loop()
+        self._engine = engine
+        self._log = log
+        self._metrics = metrics
+        self._items_batch_max = items_batch_max
+        self._queue_delay = queue_delay_seconds
+        self._digest_every = digest_every
+        self._on_fatal = on_fatal
+        self._on_boundary = on_boundary
+        self._clock_ns = clock_ns
+        self._flight: Flight | None = None
+        self._spare = [Batch() for _ in range(BATCHES_KEPT - 1)]
+        self._opened = 0.0
+        self._dead = False
+        self._held: dict[int, list[bytes]] = {}
+        """Busy replies of connections that are owed replies of the batch in flight first."""
+        self._moved_uses: list[ChannelUse] = []
+        """Channels with requests in the batch in flight."""
+        self._landed = asyncio.Event()
+        self.open = Batch()
+        self.serial = 1
+        """Number of the open batch; connections use it to tell batches apart."""
+        self.finished = 0
+        """Serial of the newest batch that was answered."""
+        self.seq = seq
+        """Newest committed log entry."""
+        self.scheduled = False
+        """Whether nothing must be done for the open batch to close: it will."""
+        self.connections: dict[int, Connection] = {}
+        self.uses: list[ChannelUse] = []
+        """Channels with requests in the open batch."""
+        self.late: list[tuple[int, Late]] = []
+        """Answers of the open batch that Python gives: their places, and how to make them."""
+        self.waiting: list[Connection] = []
+        """Connections that the open batch had no room for."""
+        self.scarce = False
+        """Whether so little capacity is left that each parse must be told how much."""
+        self.disk_low = False
+        """Writes are answered busy until there is space again."""
+        self._look_at_headroom()
+
+    # --- what connections call -------------------------------------------------------------------
+
+    def schedule(self) -> None:
+        """Close the open batch as soon as it may; called when it has got its first request."""
+        self.scheduled = True
+        self._opened = time.monotonic()
+        if self._flight is None:
+            self._loop.call_soon(self._close)
+
+    def admission(self) -> tuple[int, int]:
+        """Accounts and transfers that still fit behind what the open batch holds."""
+        accounts, transfers = batches.room(self.open)
+        free = self._engine.headroom()
+        # A transfer may burn an id instead of taking a place, and may leave a balance on both its accounts.
+        return free.accounts - accounts, min(free.transfers, free.burnt, free.balances // 2) - transfers
+
+    # --- the way of a batch ----------------------------------------------------------------------
+
+    def _close(self) -> None:
+        """Put the open batch in flight, if nothing else is."""
+        if self._flight is not None or self._dead:
+            return
+        self.scheduled = False
+        batch = self.open
+        engine = self._engine
+        survey = batches.survey(batch)
+        now = max(self._clock_ns(), engine.last_timestamp + 1)
+        due = 0 < engine.next_expiry <= now
+        if not survey.requests and not due:
+            return
+        started = time.monotonic()
+        if survey.writes and self.disk_low:
+            refused = batches.refuse(batch, ErrorCode.BUSY, "busy: disk space is low", writes_only=True)
+            self._metrics.requests_refused["disk_free"] += refused
+            survey = batches.survey(batch)
+        flight = self._flight = Flight(batch, self.serial, survey, now, self.seq, started, late=self.late)
+        self._open_next()
+        if survey.requests:
+            self._metrics.queue_seconds.observe(started - self._opened)
+        try:
+            if survey.items or due:
+                # Expiry changes the state, so a batch at whose time something is due is logged even if it only reads.
+                flight.logged, flight.tick = True, not survey.items
+                flight.seq = self.seq + 1
+                payload = log_record.encode(batch, now)
+                digest = engine.digest() if flight.seq % self._digest_every == 0 else None
+                flight.task = self._loop.create_task(self._log.append(now, payload, digest))
+            elif survey.writes or survey.reads or survey.pings:
+                flight.task = self._loop.create_task(self._log.barrier())
+        except Exception as error:  # noqa: BLE001 - whatever it is, the state is in doubt
+            self._fail(error)
+            return
+        if flight.task is None:
+            # Not at once: the replies of the batch before it may still have to be written, by whoever called us.
+            flight.confirmed = True
+            self._loop.call_soon(self._apply)
+            return
+        flight.task.add_done_callback(self._confirmed)
+        # The append leaves when the turn after this one ends; applying before that would only delay it.
+        if survey.requests > SMALL_BATCH or survey.items > SMALL_BATCH:
+            self._loop.call_soon(self._loop.call_soon, self._apply)
+        else:
+            self._loop.call_soon(self._apply)
+
+    def _open_next(self) -> None:
+        """Open an empty batch, and let those in that the one before had no room for."""
+        self.open = self._spare.pop() if self._spare else Batch()
+        self.serial += 1
+        self.late = []
+        for use in self.uses:
+            use.waiting += use.open
+            use.open = 0
+        self._moved_uses = self.uses
+        self.uses = []
+        if self.waiting:
+            self._loop.call_soon(self._let_in)
+
+    def _let_in(self) -> None:
+        waiting, self.waiting = self.waiting, []
+        for connection in waiting:
+            connection.resume(FULL_BATCH)
+
+    def _apply(self) -> None:
+        """Execute the batch in flight and encode its replies."""
+        flight = self._flight
+        if flight is None or self._dead:
+            return
+        started = time.perf_counter()
+        try:
+            if flight.tick:
+                self._engine.tick(flight.time)
+            if flight.survey.writes or flight.survey.reads:
+                self._engine.apply(flight.batch, flight.time)
+            applied = time.perf_counter()
+            for place, make in flight.late:
+                flight.batch.answers[place] = make(flight.seq)
+            runs = encode(flight.batch, flight.seq, flight.time)
+        except Exception as error:  # noqa: BLE001
+            self._fail(error)
+            return
+        flight.replies = together(runs)
+        encoded = time.perf_counter()
+        self._metrics.apply_seconds.observe(applied - started)
+        self._metrics.encode_seconds.observe(encoded - applied)
+        flight.applied = True
+        if flight.logged:
+            self._look_at_headroom()
+        if flight.confirmed:
+            self._finish(flight)
+
+    def _confirmed(self, task: "asyncio.Task[int | None]") -> None:
+        """The journal has answered."""
+        flight = self._flight
+        if self._dead or flight is None or task is not flight.task:
+            return
+        if task.cancelled():
+            self._fail(RuntimeError("the task of the journal was cancelled"))
+            return
+        error = task.exception()
+        if error is not None:
+            self._fail(error)
+            return
+        elapsed = time.monotonic() - flight.started
+        if flight.logged:
+            if task.result() != flight.seq:
+                self._fail(RuntimeError(f"the journal wrote row {task.result()} and {flight.seq} was expected"))
+                return
+            self._metrics.commit_seconds.observe(elapsed)
+        else:
+            self._metrics.barrier_seconds.observe(elapsed)
+        flight.confirmed = True
+        if flight.applied:
+            self._finish(flight)
+
+    def _finish(self, flight: Flight) -> None:
+        """Send the replies of a batch that is applied and durable, and close the next."""
+        self._flight = None
+        self.seq = flight.seq
+        self.finished = flight.serial
+        for use in self._moved_uses:
+            use.waiting = 0
+        released = [use for use in self._moved_uses if use.stopped]
+        survey = flight.survey
+        if flight.logged:
+            self._on_boundary(Boundary(flight.seq, survey.items))
+        # First the next batch to the database, which can work while we write.
+        if self.scheduled:
+            self._close()
+        replies, held = flight.replies, self._held
+        if held:
+            self._held = {}
+            for number, more in held.items():
+                self._send(number, replies.pop(number, None), more)
+        connections = self.connections
+        sent = 0
+        for number, data in replies.items():
+            connection = connections.get(number)
+            if connection is not None:
+                connection.send(data)
+                sent += len(data)
+        self._count(flight, survey, sent)
+        clear(flight.batch)
+        if len(self._spare) < BATCHES_KEPT:
+            self._spare.append(flight.batch)
+        for use in released:
+            self._release(use)
+        self._landed.set()
+
+    def _send(self, number: int, first: bytes | None, more: list[bytes]) -> None:
+        connection = self.connections.get(number)
+        if connection is not None:
+            for data in more if first is None else [first, *more]:
+                connection.send(data)
+
+    def _count(self, flight: Flight, survey: batches.Survey, sent: int) -> None:
+        metrics = self._metrics
+        kind = "tick" if flight.tick else "logged" if flight.logged else "reads" if survey.reads else "replies"
+        metrics.batches[kind] += 1
+        requests = metrics.requests
+        requests["write"] += survey.writes
+        requests["read"] += survey.reads
+        requests["ping"] += survey.pings
+        requests["other"] += survey.requests - survey.writes - survey.reads - survey.pings
+        metrics.batch_requests.observe(survey.requests)
+        metrics.bytes_sent += sent
+        if flight.logged:
+            metrics.items += survey.items
+            metrics.batch_items.observe(survey.items)
+
+    @staticmethod
+    def _release(use: "ChannelUse") -> None:
+        stopped, use.stopped = use.stopped, []
+        for connection in stopped:
+            connection.resume(WINDOW)
+
+    def _look_at_headroom(self) -> None:
+        free = self._engine.headroom()
+        # Twice, since one batch may be applied between a look and a parse.
+        enough = 2 * (self._items_batch_max + 65_536)
+        self.scarce = min(free.accounts, free.transfers, free.burnt, free.balances // 2) < enough
+
+    # --- a slow database, ticks, the end -----------------------------------------------------------
+
+    def look(self) -> None:
+        """Do what is due by time; to be called several times a second.
+
+        Closes a batch for expiries, and answers busy whatever has gathered behind a database that does not answer.
+        """
+        if self._dead:
+            return
+        flight = self._flight
+        if flight is None:
+            if 0 < self._engine.next_expiry <= self._clock_ns():
+                self._close()
+        elif flight.applied and self.stalled and len(self.open):
+            self._refuse_open(flight)
+
+    @property
+    def in_flight_since(self) -> float:
+        """When the batch in flight was handed to the journal (`time.monotonic`); 0 when there is none."""
+        return self._flight.started if self._flight is not None else 0.0
+
+    @property
+    def stalled(self) -> bool:
+        """Whether the database has not answered for longer than the queue-delay target."""
+        return self._flight is not None and time.monotonic() - self._flight.started > self._queue_delay
+
+    def _refuse_open(self, flight: Flight) -> None:
+        """Answer the open batch busy, in order: behind the replies that wait for the database, and nobody else's."""
+        batch = self.open
+        refused = batches.refuse(batch, ErrorCode.BUSY, "busy: the database is slow, nothing was executed")
+        self._metrics.requests_refused["queue_delay"] += refused
+        for place, make in self.late:
+            batch.answers[place] = make(self.seq)
+        replies = together(encode(batch, self.seq, flight.time))
+        for use in self.uses:
+            use.open = 0
+            if use.stopped:
+                self._loop.call_soon(self._release, use)
+        self.uses = []
+        moved = self._moved_uses
+        self._open_next()
+        self._moved_uses = moved
+        self.scheduled = False
+        for number, data in replies.items():
+            if number in flight.replies:
+                self._held.setdefault(number, []).append(data)
+            else:
+                self._send(number, data, [])
+        clear(batch)
+        self._spare.append(batch)
+
+    async def settle(self) -> None:
+        """Wait until no request is open, in flight or waiting for room."""
+        while not self._dead and (self._flight is not None or len(self.open) or self.waiting):
+            self._landed.clear()
+            await self._landed.wait()
+
+    def _fail(self, error: BaseException) -> None:
+        """Stop for good. Nothing that was not durable is answered."""
+        if not self._dead:
+            self._dead = True
+            self._landed.set()
+            self._on_fatal(error)
+
+    def stop(self) -> None:
+        """Do nothing more; whatever the journal still says is ignored."""
+        self._dead = True
+        self._landed.set()
+
+
+def together(runs: list[tuple[int, bytes]]) -> dict[int, bytes]:
+    """One piece per connection, in order: connections that were read several times have several runs."""
+    replies = dict(runs)
+    if len(replies) == len(runs):
+        return replies
+    pieces: dict[int, list[bytes]] = {}
+    for number, data in runs:
+        pieces.setdefault(number, []).append(data)
+    return {number: b"".join(parts) for number, parts in pieces.items()}

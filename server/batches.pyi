@@ -1,0 +1,16 @@
+from typing import NamedTuple
+
+from engine._core.batch import Batch
+
+class Survey(NamedTuple):
+    requests: int
+    writes: int
+    reads: int
+    pings: int
+    items: int
+    accounts: int
+    transfers: int
+
+def survey(batch: Batch) -> Survey: ...
+def room(batch: Batch) -> tuple[int, int]: ...
+def refuse(batch: Batch, code: int, message: str, *, writes_only: bool = False) -> int: ...

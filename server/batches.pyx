@@ -1,0 +1,99 @@
+"""What the server does to a batch as a whole: look at it, refuse it. No Python work per request."""
+
+from typing import NamedTuple
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memcpy
+
+from engine._core.batch cimport Batch, REPLY_JSONRPC, Request
+from engine._core.codes cimport KIND_EDGE, KIND_PING, KIND_READ, KIND_REPLY
+
+
+class Survey(NamedTuple):
+    """Counts of one batch."""
+
+    requests: int
+    writes: int         # requests that change the state and are logged
+    reads: int          # requests that the engine answers from its state
+    pings: int
+    items: int          # accounts, transfers and updates that are asked for
+    accounts: int
+    transfers: int
+
+
+def survey(Batch batch not None) -> Survey:
+    """Count what is in the batch; about a nanosecond per request."""
+    cdef uint32_t index
+    cdef uint32_t writes = 0
+    cdef uint32_t reads = 0
+    cdef uint32_t pings = 0
+    with nogil:
+        for index in range(batch.request_count):
+            if batch.requests[index].kind < KIND_READ:
+                writes += 1
+            elif batch.requests[index].kind < KIND_EDGE:
+                reads += 1
+            elif batch.requests[index].kind == KIND_PING:
+                pings += 1
+    return Survey(
+        batch.request_count, writes, reads, pings,
+        batch.account_count + batch.transfer_count + batch.update_count,
+        batch.account_count, batch.transfer_count,
+    )
+
+
+def room(Batch batch not None) -> tuple[int, int]:
+    """Accounts and transfers that the batch holds."""
+    return batch.account_count, batch.transfer_count
+
+
+cdef int refuse_one(
+    Batch batch, Request* request, const uint8_t* middle, uint32_t middle_length,
+) noexcept nogil:
+    """Turn a request into a reply that stands ready; -1 when memory is out."""
+    cdef bint versioned = (request.reply_flags & REPLY_JSONRPC) != 0
+    cdef const char* head = b'{"jsonrpc":"2.0","id":' if versioned else b'{"id":'
+    cdef uint32_t head_length = 22 if versioned else 6
+    cdef uint32_t id_first = request.id_first
+    cdef uint32_t id_length = request.id_length
+    cdef uint32_t first = batch.text_count
+    cdef uint8_t* at = batch.append_text(head_length + id_length + middle_length)
+    if at is NULL:
+        return -1
+    memcpy(at, head, head_length)
+    memcpy(at + head_length, batch.text + id_first, id_length)
+    memcpy(at + head_length + id_length, middle, middle_length)
+    request.kind = KIND_REPLY
+    request.item_count = 0
+    request.id_first = first
+    request.id_length = head_length + id_length + middle_length
+    return 0
+
+
+def refuse(Batch batch not None, int code, str message not None, *, bint writes_only=False) -> int:
+    """Answer requests with an error instead of executing them, in their places. Returns how many.
+
+    Meant are the writes alone, or writes, reads and pings; replies that stand ready already stay. Items of refused
+    writes leave the batch. `message` is ours: ASCII without quotes or backslashes.
+    """
+    cdef bytes middle = b',"error":{"code":%d,"message":"%s"}}\n' % (code, message.encode("ascii"))
+    cdef const uint8_t* tail = <const uint8_t*>PyBytes_AS_STRING(middle)
+    cdef uint32_t tail_length = <uint32_t>PyBytes_GET_SIZE(middle)
+    cdef uint32_t index
+    cdef uint32_t kind
+    cdef int refused = 0
+    cdef int rc = 0
+    with nogil:
+        for index in range(batch.request_count):
+            kind = batch.requests[index].kind
+            if kind < KIND_READ or (not writes_only and (kind < KIND_EDGE or kind == KIND_PING)):
+                rc = refuse_one(batch, &batch.requests[index], tail, tail_length)
+                if rc < 0:
+                    break
+                refused += 1
+    if rc < 0:
+        raise MemoryError("refusing a batch")
+    # Every write is refused, so none of their items is referred to any more.
+    batch.account_count = batch.transfer_count = batch.update_count = batch.range_count = 0
+    return refused

@@ -1,0 +1,200 @@
+"""From the disk to a ready engine: the newest good snapshot, then the tail of the log through the same `apply`.
+
+A damaged snapshot is set aside and the one before is taken, or the log is replayed from its start. A damaged or
+missing row, a row of a newer format, or a digest that does not fit stops with the row's number; nothing is skipped.
+Rows are read and verified in the event loop while a thread decodes and applies those before them.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from engine import Batch, Engine, log_record
+from engine.errors import RecordError, SnapshotError
+from engine.limits import Limits
+from engine.requests import clear
+from server import batches
+from server.journal import Head, Kind, LogLost, Row
+from server.logs import get as get_logger
+from server.snapshots import Manifest, Snapshots
+
+CHUNK_ROWS = 256
+CHUNK_BYTES = 8 * 2**20
+"""What one call of the applying thread gets: enough to hide the hand-over, little enough to overlap."""
+PROGRESS_SECONDS = 5.0
+
+
+class ReplayError(Exception):
+    """The log cannot be replayed by this build, or the state does not come out as it was. Names the row."""
+
+    def __init__(self, seq: int, what: str) -> None:
+        super().__init__(f"log row {seq}: {what}")
+        self.seq = seq
+
+
+class ReadableLog(Protocol):
+    """What recovery needs of the journal."""
+
+    head: Head
+
+    def read(
+        self, first: int, *, last: int | None = None, previous_hash: bytes | None = None, epoch: int | None = None
+    ) -> AsyncIterator[Row]:
+        """Yield verified rows `first` … `last` (None: the head), in order."""
+
+
+@dataclass(slots=True)
+class Recovered:
+    """An engine and how far it has come."""
+
+    engine: Engine
+    seq: int
+    """Newest row that was applied (or skipped as no event of the ledger)."""
+    epoch: int
+    log_hash: bytes
+    """Epoch and hash of that row."""
+    snapshot: Manifest | None
+    """What it started from."""
+    items: int = 0
+    """Items replayed since the snapshot."""
+    rows: int = 0
+    digests: int = 0
+    """Digests in rows that were compared with the engine's."""
+
+
+async def recover(
+    log: ReadableLog,
+    snapshots: Snapshots,
+    limits: Limits,
+    *,
+    hash_key: bytes,
+    progress: Callable[[int, int], None] = lambda _, __: None,
+) -> Recovered:
+    """Restore the newest good snapshot and apply the log's tail. `progress` gets (row, newest row) now and then.
+
+    Raises LogLost when a snapshot is newer than the log, LogDamaged or ReplayError naming the row, CapacityError when
+    the capacities are smaller than what the log holds.
+    """
+    recovered = await _restore(log, snapshots, limits, hash_key)
+    await catch_up(log, recovered, progress)
+    return recovered
+
+
+async def _restore(log: ReadableLog, snapshots: Snapshots, limits: Limits, hash_key: bytes) -> Recovered:
+    for manifest in await asyncio.to_thread(snapshots.newest_first):
+        if manifest.seq > log.head.seq:
+            raise LogLost(
+                f"the log ends at row {log.head.seq}, and there is a snapshot of row {manifest.seq}: "
+                "rows that were acknowledged are gone"
+            )
+        if manifest.format > log_record.FORMAT:
+            raise ReplayError(
+                manifest.seq,
+                f"its snapshot is of format {manifest.format}, newer than this build's {log_record.FORMAT}",
+            )
+        row = await _row(log, manifest.seq)
+        if row.hash.hex() != manifest.log_hash:
+            raise LogLost(
+                f"log row {manifest.seq} is not the row that the snapshot was taken after: this is another log"
+            )
+        started = time.perf_counter()
+        try:
+            engine = await asyncio.to_thread(_read_snapshot, snapshots, manifest, limits, hash_key)
+        except SnapshotError as error:
+            await asyncio.to_thread(snapshots.set_aside, manifest.seq, error)
+            continue
+        get_logger().info(
+            "snapshot_restored",
+            seq=manifest.seq,
+            seconds=round(time.perf_counter() - started, 3),
+            bytes=manifest.bytes,
+            accounts=engine.accounts,
+            transfers=engine.transfers,
+        )
+        return Recovered(engine, manifest.seq, row.epoch, row.hash, manifest)
+    row = await _row(log, 0)
+    return Recovered(Engine(limits, hash_key=hash_key), 0, row.epoch, row.hash, None)
+
+
+def _read_snapshot(snapshots: Snapshots, manifest: Manifest, limits: Limits, hash_key: bytes) -> Engine:
+    engine = Engine.restore(snapshots.path(manifest.seq), limits, hash_key=hash_key)
+    if engine.digest().hex() != manifest.digest or engine.last_timestamp != manifest.last_timestamp:
+        raise SnapshotError(f"{manifest.seq}: the snapshot is not the one that its manifest describes")
+    return engine
+
+
+async def _row(log: ReadableLog, seq: int) -> Row:
+    async for row in log.read(seq, last=seq):
+        return row
+    raise LogLost(f"log row {seq} is gone")
+
+
+async def catch_up(
+    log: ReadableLog, recovered: Recovered, progress: Callable[[int, int], None] = lambda _, __: None
+) -> None:
+    """Apply every row behind `recovered.seq`; reading and applying overlap."""
+    applying: asyncio.Task[None] | None = None
+    last = log.head.seq
+    said = started = time.monotonic()
+    batch = Batch()
+    try:
+        chunk: list[Row] = []
+        size = 0
+        rows = log.read(recovered.seq + 1, previous_hash=recovered.log_hash, epoch=recovered.epoch)
+        async for row in rows:
+            chunk.append(row)
+            size += len(row.payload)
+            if len(chunk) >= CHUNK_ROWS or size >= CHUNK_BYTES:
+                if applying is not None:
+                    await applying
+                applying = asyncio.create_task(asyncio.to_thread(_apply, recovered, chunk, batch))
+                chunk, size = [], 0
+                if (now := time.monotonic()) - said >= PROGRESS_SECONDS:
+                    said = now
+                    progress(recovered.seq, last)
+        if applying is not None:
+            await applying
+            applying = None
+        if chunk:
+            await asyncio.to_thread(_apply, recovered, chunk, batch)
+    finally:
+        if applying is not None:
+            # A thread cannot be cancelled: let it end before anybody else touches the engine.
+            await asyncio.gather(applying, return_exceptions=True)
+    if recovered.seq < last:
+        raise LogLost(f"the log ends at row {recovered.seq}, and row {last} was there before")
+    seconds = time.monotonic() - started
+    get_logger().info(
+        "log_replayed",
+        seq=recovered.seq,
+        rows=recovered.rows,
+        items=recovered.items,
+        count=recovered.digests,
+        seconds=round(seconds, 3),
+        items_per_second=round(recovered.items / max(seconds, 1e-6)),
+    )
+
+
+def _apply(recovered: Recovered, rows: list[Row], batch: Batch) -> None:
+    engine = recovered.engine
+    for row in rows:
+        if row.kind == Kind.BATCH:
+            if row.format > log_record.FORMAT:
+                raise ReplayError(row.seq, f"is of format {row.format}, newer than this build's {log_record.FORMAT}")
+            if row.digest is not None:
+                if row.digest != engine.digest():
+                    raise ReplayError(row.seq, "the state before it is not what it was when the row was written")
+                recovered.digests += 1
+            clear(batch)
+            try:
+                at = log_record.decode(row.payload, batch)
+            except RecordError as error:
+                raise ReplayError(row.seq, f"cannot be decoded: {error}") from error
+            if at != row.time:
+                raise ReplayError(row.seq, f"its record is of time {at}, the row of {row.time}")
+            engine.apply(batch, at)
+            recovered.items += batches.survey(batch).items
+            recovered.rows += 1
+        recovered.seq, recovered.epoch, recovered.log_hash = row.seq, row.epoch, row.hash
