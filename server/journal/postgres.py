@@ -296,8 +296,11 @@ class PrivatePostgres:
         """
         began = time.monotonic()
         step = 16 << 20
+        quarter = 0
         for done in range(0, self.wal_size, step):
-            self._progress(f"preparing the database's log: {100 * done // self.wal_size} %")
+            if 4 * done >= quarter * self.wal_size:
+                self._progress(f"preparing the write-ahead log once, {25 * quarter} percent done")
+                quarter += 1
             await connection.execute(
                 "SELECT pg_logical_emit_message(false, 'tongbao', repeat('x', 1 << 20)) FROM generate_series(1, 16)"
             )
