@@ -4,7 +4,16 @@ from server.wire.cold import Cold, Logon
 from server.wire.encode import encode
 from server.wire.methods import FATAL, METHODS_ALL, ErrorCode, Method
 from server.wire.parser import CLOSE, COLD, FULL, IDLE, Parser
+from server.wire.reader import Reader, Replies, Reply, decode_results
 from server.wire.replies import error_line, result_line
+from server.wire.requests import (
+    encode_create_accounts,
+    encode_create_transfers,
+    encode_lookup_accounts,
+    encode_lookup_transfers,
+    encode_single_transfers,
+    encode_update_accounts,
+)
 
 __all__ = [
     "CLOSE",
@@ -18,7 +27,17 @@ __all__ = [
     "Logon",
     "Method",
     "Parser",
+    "Reader",
+    "Replies",
+    "Reply",
+    "decode_results",
     "encode",
+    "encode_create_accounts",
+    "encode_create_transfers",
+    "encode_lookup_accounts",
+    "encode_lookup_transfers",
+    "encode_single_transfers",
+    "encode_update_accounts",
     "error_line",
     "result_line",
 ]

@@ -5,11 +5,10 @@ One reply is one line:
 `seq` is last, and stands in results only. Whatever is rare (a read without an answer) is made in Python.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stddef cimport size_t
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport free, realloc
-from libc.string cimport memcpy, memset, strlen
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
 
 from engine._core.batch cimport REPLY_INT64_STRING, REPLY_JSONRPC, Batch, Request
 from engine._core.codes cimport (
@@ -19,9 +18,10 @@ from engine._core.codes cimport (
 )
 from engine._core.records cimport AccountView, BalanceView, Result, TransferView
 from server.wire.methods cimport ERROR_INTERNAL, ERROR_NOT_PERMITTED, ERROR_PARAMS, ERROR_SCAN_LIMIT
-from server.wire.text cimport write, write_uuid
+from server.wire.output cimport FlagText, Out, account_flag_texts, done, put, put64, put_flags, put_uuid, reset, room, take, transfer_flag_texts
+from server.wire.text cimport write
 
-from engine.results import AccountFlag, Status, TransferFlag
+from engine.results import Status
 from server.wire.replies import error_line
 
 cdef enum:
@@ -30,19 +30,12 @@ cdef enum:
     ENVELOPE_ROOM = 256                 # … what surrounds them, without the id
     STATUS_COUNT = 77
     STATUS_TEXT = 96                    # `{"status":"…","timestamp":`, whose longest has 77 bytes
-    KEEP_MAX = 8388608                  # a scratch buffer larger than this is given back
 
 cdef struct StatusText:
     uint32_t length
     uint8_t text[STATUS_TEXT]
 
-cdef struct FlagText:
-    uint32_t length
-    uint8_t text[40]                    # `,"name"`
-
 cdef StatusText status_texts[STATUS_COUNT]
-cdef FlagText account_flag_texts[16]
-cdef FlagText transfer_flag_texts[16]
 cdef const char** state_texts = [b"posted", b"pending", b"posted", b"voided", b"expired"]
 
 
@@ -55,97 +48,19 @@ cdef void build() except *:
             raise ImportError(f"server.wire.encode: no room for the status {status.name}")
         status_texts[status].length = <uint32_t>len(text)
         memcpy(status_texts[status].text, <const char*>text, len(text))
-    for flag in AccountFlag:
-        build_flag(&account_flag_texts[flag.bit_length() - 1], flag.name)
-    for flag in TransferFlag:
-        build_flag(&transfer_flag_texts[flag.bit_length() - 1], flag.name)
-
-
-cdef void build_flag(FlagText* flag, str name) except *:
-    cdef bytes text = f',"{name.lower()}"'.encode()
-    if len(text) > <Py_ssize_t>sizeof(flag.text):
-        raise ImportError(f"server.wire.encode: no room for the flag {name}")
-    flag.length = <uint32_t>len(text)
-    memcpy(flag.text, <const char*>text, len(text))
 
 
 build()
 
 
-# --- the scratch buffer -------------------------------------------------------------------------
-
-cdef struct Out:
-    uint8_t* data
-    size_t length
-    size_t capacity
-
-cdef Out out
-
-
-cdef uint8_t* room(size_t more) noexcept nogil:
-    """The end of what is written, with room for `more` bytes; NULL when memory is out."""
-    cdef size_t capacity
-    cdef void* moved
-    if out.capacity - out.length < more:
-        capacity = 2 * out.capacity
-        if capacity < 65536:
-            capacity = 65536
-        if capacity < out.length + more:
-            capacity = out.length + more
-        moved = realloc(out.data, capacity)
-        if moved is NULL:
-            return NULL
-        out.data = <uint8_t*>moved
-        out.capacity = capacity
-    return out.data + out.length
-
-
-cdef inline void done(const uint8_t* p) noexcept nogil:
-    out.length = p - out.data
-
-
-cdef inline uint8_t* put(uint8_t* p, const char* text) noexcept nogil:
-    cdef size_t length = strlen(text)   # of a literal: known when compiled
-    memcpy(p, text, length)
-    return p + length
-
-
-cdef inline uint8_t* put64(uint8_t* p, uint64_t value, bint quoted) noexcept nogil:
-    """A 64-bit value, as a string if the session asked for strings."""
-    if not quoted:
-        return write(p, value)
-    p[0] = c'"'
-    p = write(p + 1, value)
-    p[0] = c'"'
-    return p + 1
-
-
-cdef inline uint8_t* put_uuid(uint8_t* p, uint64_t hi, uint64_t lo) noexcept nogil:
-    p[0] = c'"'
-    write_uuid(p + 1, hi, lo)
-    p[37] = c'"'
-    return p + 38
-
-
-cdef uint8_t* put_flags(uint8_t* p, const FlagText* texts, uint16_t flags) noexcept nogil:
-    cdef int bit
-    cdef uint8_t* first = p
-    if flags == 0:
-        return put(p, b"[]")
-    for bit in range(16):
-        if flags >> bit & 1:
-            memcpy(p, texts[bit].text, sizeof(texts[bit].text))
-            p += texts[bit].length
-    first[0] = c'['                     # in the place of the first comma
-    p[0] = c']'
-    return p + 1
+cdef Out out                            # kept from batch to batch
 
 
 # --- items --------------------------------------------------------------------------------------
 
 cdef int put_results(const Result* results, uint32_t count, bint quoted) noexcept nogil:
     """The array of results; -1 when memory is out."""
-    cdef uint8_t* p = room(<size_t>count * RESULT_ROOM + 8)
+    cdef uint8_t* p = room(&out, <size_t>count * RESULT_ROOM + 8)
     cdef const StatusText* status
     cdef uint32_t index
     if p is NULL:
@@ -164,7 +79,7 @@ cdef int put_results(const Result* results, uint32_t count, bint quoted) noexcep
     if count:
         p -= 1                          # the last comma
     p[0] = c']'
-    done(p + 1)
+    done(&out, p + 1)
     return 0
 
 
@@ -217,13 +132,13 @@ cdef uint8_t* put_balance(uint8_t* p, const BalanceView* view, bint quoted) noex
 cdef int put_views(Batch batch, const Request* request, bint quoted) noexcept nogil:
     """The array of views, null for what was not found; -1 when memory is out."""
     cdef uint32_t index, first = request.answer_first
-    cdef uint8_t* p = room(8)
+    cdef uint8_t* p = room(&out, 8)
     if p is NULL:
         return -1
     p[0] = c'['
-    done(p + 1)
+    done(&out, p + 1)
     for index in range(first, first + request.answer_count):
-        p = room(VIEW_ROOM)
+        p = room(&out, VIEW_ROOM)
         if p is NULL:
             return -1
         if index != first:
@@ -240,30 +155,30 @@ cdef int put_views(Batch batch, const Request* request, bint quoted) noexcept no
             p = put_transfer(p, &batch.transfer_views[index], quoted)
         else:
             p = put(p, b"null")
-        done(p)
-    p = room(8)
+        done(&out, p)
+    p = room(&out, 8)
     if p is NULL:
         return -1
     p[0] = c']'
-    done(p + 1)
+    done(&out, p + 1)
     return 0
 
 
 # --- replies ------------------------------------------------------------------------------------
 
 cdef int put_bytes(const void* text, size_t length) noexcept nogil:
-    cdef uint8_t* p = room(length)
+    cdef uint8_t* p = room(&out, length)
     if p is NULL:
         return -1
     memcpy(p, text, length)
-    done(p + length)
+    done(&out, p + length)
     return 0
 
 
 cdef int put_reply(Batch batch, const Request* request, uint64_t seq, uint64_t time) noexcept nogil:
     """The line of a request that was executed; -1 when memory is out."""
     cdef bint quoted = request.reply_flags & REPLY_INT64_STRING != 0
-    cdef uint8_t* p = room(ENVELOPE_ROOM + request.id_length)
+    cdef uint8_t* p = room(&out, ENVELOPE_ROOM + request.id_length)
     if p is NULL:
         return -1
     p[0] = c'{'
@@ -276,19 +191,19 @@ cdef int put_reply(Batch batch, const Request* request, uint64_t seq, uint64_t t
     if request.kind == KIND_PING:
         p = put64(put(p, b'{"time":'), time, quoted)
         p[0] = c'}'
-        done(p + 1)
+        done(&out, p + 1)
     else:
-        done(p)
+        done(&out, p)
         if request.kind < KIND_READ:
             if put_results(batch.results + request.answer_first, request.answer_count, quoted) < 0:
                 return -1
         elif put_views(batch, request, quoted) < 0:
             return -1
-    p = room(ENVELOPE_ROOM)
+    p = room(&out, ENVELOPE_ROOM)
     if p is NULL:
         return -1
     p = put(put64(put(p, b',"seq":'), seq, quoted), b"}\n")
-    done(p)
+    done(&out, p)
     return 0
 
 
@@ -335,7 +250,7 @@ def encode(Batch batch not None, uint64_t seq, uint64_t time) -> list:
         for index in range(batch.request_count):
             request = &batch.requests[index]
             if index and request.connection != batch.requests[index - 1].connection:
-                runs.append((batch.requests[index - 1].connection, take()))
+                runs.append((batch.requests[index - 1].connection, take(&out)))
             if request.kind == KIND_REPLY:
                 rc = put_bytes(batch.text + request.id_first, request.id_length)
             elif request.kind == KIND_ANSWER:
@@ -351,18 +266,7 @@ def encode(Batch batch not None, uint64_t seq, uint64_t time) -> list:
             if rc < 0:
                 raise MemoryError
         if batch.request_count:
-            runs.append((batch.requests[batch.request_count - 1].connection, take()))
+            runs.append((batch.requests[batch.request_count - 1].connection, take(&out)))
     finally:
-        if out.capacity > KEEP_MAX:
-            free(out.data)
-            out.data = NULL
-            out.capacity = 0
-        out.length = 0
+        reset(&out)
     return runs
-
-
-cdef bytes take():
-    """What was written since the last call."""
-    cdef bytes text = PyBytes_FromStringAndSize(<const char*>out.data, out.length)
-    out.length = 0
-    return text

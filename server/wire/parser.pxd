@@ -6,9 +6,9 @@
 #   the exact way   scans the whole line first, then reads it and names what is wrong
 # The first two never report an error: what they do not take goes the exact way.
 
-from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from engine._core.batch cimport Batch
+from server.wire.buffer cimport LineBuffer
 from server.wire.items cimport Reading
 
 cdef enum Outcome:
@@ -24,15 +24,8 @@ cdef struct Envelope:                   # the members of a request, as places in
     const uint8_t* params
     bint jsonrpc
 
-cdef class Parser:
-    cdef uint8_t* buffer                # [0, start) done, [start, end) waits, then PAD zeros
-    cdef size_t capacity                # room for text, without the padding
-    cdef size_t start
-    cdef size_t end
-    cdef size_t complete                # behind the last LF; `start` or less when there is none
-    cdef size_t line_max
+cdef class Parser(LineBuffer):
     cdef uint32_t batch_items_max
-    cdef bint closed
     cdef Reading reading
     cdef uint64_t methods               # permission mask
     cdef uint32_t scope
@@ -43,7 +36,6 @@ cdef class Parser:
     cdef int hint                       # method of the line before: params may stand before "method"
     cdef public object cold
 
-    cdef int reserve(self, size_t room) except -1
     cdef const uint8_t* short_way(self, Batch batch, uint32_t connection, const uint8_t* p) noexcept nogil
     cdef bint admits(self, int method, uint32_t count) noexcept nogil
     cdef int exact_way(self, Batch batch, uint32_t connection, const uint8_t* p, const uint8_t* end) except -1

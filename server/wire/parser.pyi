@@ -1,6 +1,7 @@
 from typing import Final
 
 from engine._core.batch import Batch
+from server.wire.buffer import LineBuffer
 from server.wire.cold import Cold
 
 IDLE: Final = 0
@@ -8,7 +9,7 @@ COLD: Final = 1
 FULL: Final = 2
 CLOSE: Final = 3
 
-class Parser:
+class Parser(LineBuffer):
     cold: Cold | None
 
     def __init__(
@@ -19,11 +20,6 @@ class Parser:
         query_limit_max: int = 8190,
         batch_items_max: int = 65536,
     ) -> None: ...
-    @property
-    def buffered(self) -> int: ...
-    def get_buffer(self, size_hint: int) -> memoryview: ...
-    def buffer_updated(self, count: int) -> None: ...
-    def feed(self, data: bytes | bytearray | memoryview) -> None: ...
     def allow(self, methods: int, scope: int, *, logged_on: bool, int64_strings: bool) -> None: ...
     def admit(self, accounts: int, transfers: int) -> None: ...
     def parse(self, batch: Batch, connection: int) -> int: ...

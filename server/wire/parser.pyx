@@ -1,9 +1,6 @@
 """See `parser.pxd`."""
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.memoryview cimport PyMemoryView_FromMemory
-from libc.stdlib cimport free, realloc
-from libc.string cimport memchr, memcpy, memmove, memset
+from libc.string cimport memchr, memcpy, memset
 
 from engine._core.batch cimport REPLY_INT64_STRING, REPLY_JSONRPC, Request
 from engine._core.codes cimport (
@@ -22,7 +19,7 @@ from server.wire.scan cimport (
     unescape,
 )
 from server.wire.text cimport (
-    PAD, Names, create_transfers_template, digits, find, plain, quote, skip_blanks,
+    Names, create_transfers_template, digits, find, plain, quote, skip_blanks,
 )
 
 from msgspec.json import decode as json_decode
@@ -42,8 +39,6 @@ cdef enum:
     ENVELOPE_PARAMS = 4
     ENVELOPE_JSONRPC = 8
     ID_MAX = 64                         # bytes of an id that is a string, as written
-    READ_MIN = 65536                    # room offered to one read
-    KEEP_MAX = 262144                   # an empty buffer larger than this is given back
 
 cdef uint32_t[METHOD_COUNT] KINDS
 KINDS[:] = [
@@ -85,15 +80,6 @@ cdef inline const uint8_t* read_id(const uint8_t* p) noexcept nogil:
         return NULL
     if p[0] == c',' or p[0] == c'}' or p[0] == c' ' or p[0] == c'\t' or p[0] == c'\r':
         return p
-    return NULL
-
-
-cdef inline const uint8_t* last_line_end(const uint8_t* first, const uint8_t* end) noexcept nogil:
-    """The last LF in [first, end), or NULL."""
-    while end > first:
-        end -= 1
-        if end[0] == c'\n':
-            return end
     return NULL
 
 
@@ -149,7 +135,7 @@ cdef inline Request* append(
 
 # --- the parser ---------------------------------------------------------------------------------
 
-cdef class Parser:
+cdef class Parser(LineBuffer):
     """Lines of one connection into requests of a batch. It owns the receive buffer and knows no socket.
 
     `line_max` is in bytes without the LF. `items_max` bounds a `params` array, `query_limit_max` the records of one
@@ -172,14 +158,6 @@ cdef class Parser:
         self.accounts_left = self.transfers_left = <uint64_t>-1
         self.hint = METHOD_CREATE_TRANSFERS
 
-    def __dealloc__(self) -> None:
-        free(self.buffer)
-
-    @property
-    def buffered(self) -> int:
-        """Bytes that wait to be parsed."""
-        return self.end - self.start
-
     def allow(self, methods: int, scope: int, *, logged_on: bool, int64_strings: bool) -> None:
         """What later lines may do: a mask of Method, the scope number of their requests, the form of replies."""
         self.methods = methods
@@ -191,67 +169,6 @@ cdef class Parser:
         """How many accounts and transfers still have room. A request beyond that gets -32005 and does not enter."""
         self.accounts_left = max(0, accounts)
         self.transfers_left = max(0, transfers)
-
-    # --- receiving ---
-
-    cdef int reserve(self, size_t room) except -1:
-        """At least `room` bytes of room behind `end`."""
-        cdef size_t capacity
-        cdef void* moved
-        if self.start == self.end:
-            self.start = self.end = self.complete = 0
-            if self.capacity > KEEP_MAX:
-                free(self.buffer)
-                self.buffer = NULL
-                self.capacity = 0
-        if self.capacity - self.end >= room and self.buffer is not NULL:
-            return 0
-        if self.start:
-            memmove(self.buffer, self.buffer + self.start, self.end - self.start)
-            self.end -= self.start
-            self.complete = self.complete - self.start if self.complete > self.start else 0
-            self.start = 0
-        if self.capacity - self.end < room or self.buffer is NULL:
-            capacity = max(self.end + room, min(2 * self.capacity, self.line_max + READ_MIN))
-            moved = realloc(self.buffer, capacity + PAD)
-            if moved is NULL:
-                raise MemoryError
-            self.buffer = <uint8_t*>moved
-            self.capacity = capacity
-        memset(self.buffer + self.end, 0, PAD)
-        return 0
-
-    def get_buffer(self, size_hint: int) -> memoryview:
-        """Free room at the end of the buffer, valid until the next call (asyncio.BufferedProtocol)."""
-        self.reserve(min(max(size_hint, READ_MIN), self.line_max + READ_MIN))
-        return PyMemoryView_FromMemory(<char*>self.buffer + self.end, self.capacity - self.end, 0x200)
-
-    def buffer_updated(self, count: int) -> None:
-        """Takes `count` bytes that were written into the room offered last."""
-        cdef const uint8_t* line_end
-        cdef size_t more
-        if count < 0 or <size_t>count > self.capacity - self.end:
-            raise ValueError(f"count: {count} is more than the room that was offered")
-        more = count
-        if self.closed:                 # nothing after a fatal error is read
-            self.start = self.end = self.complete = 0
-            return
-        memset(self.buffer + self.end + more, 0, PAD)
-        line_end = last_line_end(self.buffer + self.end, self.buffer + self.end + more)
-        if line_end is not NULL:
-            self.complete = line_end + 1 - self.buffer
-        self.end += more
-
-    def feed(self, data: bytes) -> None:
-        """Takes bytes: get_buffer and buffer_updated in one."""
-        cdef Py_buffer view
-        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
-        try:
-            self.reserve(<size_t>view.len)
-            memcpy(self.buffer + self.end, view.buf, view.len)
-            self.buffer_updated(view.len)
-        finally:
-            PyBuffer_Release(&view)
 
     # --- parsing ---
 
