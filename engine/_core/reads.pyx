@@ -136,6 +136,7 @@ cdef struct Search:
     bint credits
     uint64_t timestamp_max
     uint32_t scanned
+    bint unfinished             # there was more to look at than may be looked at
     uint32_t found
     uint32_t* slots             # [wanted.limit]
 
@@ -163,14 +164,22 @@ cdef uint32_t balance_at(const Search* search, uint64_t timestamp) noexcept nogi
 
 
 cdef bint offer(Search* search, uint32_t transfer_slot, uint32_t balance_slot) noexcept nogil:
-    """Takes the record if it fits; False once enough have been found or looked at."""
+    """Takes the record if it fits; False once enough have been found, or when no more may be looked at."""
     cdef const Transfer* transfer = &search.ledger.transfers[transfer_slot]
+    if search.scanned == search.ledger.capacity.scan:
+        search.unfinished = True
+        return False
     search.scanned += 1
     if ((search.debits if transfer.debit == search.account_slot else search.credits)
             and transfer_matches(search.wanted, transfer)):
         search.slots[search.found] = balance_slot if search.balances else transfer_slot
         search.found += 1
-    return search.found < search.wanted.limit and search.scanned < search.ledger.capacity.scan
+    return search.found < search.wanted.limit
+
+
+cdef uint64_t timestamp_max_of(const Filter* wanted) noexcept nogil:
+    """The newest time that is wanted; there is none after INT63_MAX, so one more can always be added."""
+    return wanted.timestamp_max if 0 < wanted.timestamp_max < INT63_MAX else INT63_MAX
 
 
 cdef uint32_t run_first_at(const Search* search, uint64_t timestamp) noexcept nogil:
@@ -262,8 +271,9 @@ cdef int account_history(Ledger* ledger, Batch batch, Request* request) noexcept
     search.balances = request.kind == KIND_GET_ACCOUNT_BALANCES
     search.debits = wanted.flags & FILTER_DEBITS or not wanted.flags & FILTER_CREDITS
     search.credits = wanted.flags & FILTER_CREDITS or not wanted.flags & FILTER_DEBITS
-    search.timestamp_max = wanted.timestamp_max if wanted.timestamp_max else INT63_MAX
+    search.timestamp_max = timestamp_max_of(wanted)
     search.scanned = search.found = 0
+    search.unfinished = False
     if search.balances and not search.account.flags & ACCOUNT_HISTORY:
         request.status = NO_HISTORY
         return 0
@@ -274,7 +284,7 @@ cdef int account_history(Ledger* ledger, Batch batch, Request* request) noexcept
         search_backward(&search)
     else:
         search_forward(&search)
-    if search.found < wanted.limit and search.scanned >= ledger.capacity.scan:
+    if search.unfinished:
         request.status = SCAN_LIMIT_REACHED
         return 0
     request.answer_count = search.found
@@ -335,7 +345,7 @@ cdef bint transfer_fits(Ledger* ledger, uint32_t slot, const Filter* wanted, uin
 cdef int query(Ledger* ledger, Batch batch, Request* request) noexcept nogil:
     """query_accounts and query_transfers: a walk over the slots between two times."""
     cdef const Filter* wanted = &batch.filters[request.item_first]
-    cdef uint64_t timestamp_max = wanted.timestamp_max if wanted.timestamp_max else INT63_MAX
+    cdef uint64_t timestamp_max = timestamp_max_of(wanted)
     cdef bint accounts = request.kind == KIND_QUERY_ACCOUNTS
     cdef uint32_t low, high, slot, index
     cdef uint32_t scanned = 0
