@@ -12,7 +12,7 @@ cdef class Engine:
     cpdef apply(self, Batch batch, uint64_t time)
     # private to machine.pyx
     cdef check_capacity(self, uint64_t accounts, uint64_t transfers, uint64_t ranges)
-    cdef check_scopes(self, Batch batch)
+    cdef uint64_t check_scopes(self, Batch batch) except? 0
     cdef written(self, time)
     cdef read(self)
     cdef search(self, str method, filter, scope)

@@ -85,10 +85,12 @@ cdef class Engine:
         cdef bint writes = batch.request_count == 0 or batch.has_writes()
         cdef int outcome
         if writes:
-            if time <= self.ledger.last_timestamp or time > TIME_MAX:
+            if time <= self.ledger.last_timestamp:
                 raise ValueError(f"time: {time} is not later than {self.ledger.last_timestamp}")
+            items = accounts + transfers + batch.update_count + self.check_scopes(batch)
+            if time + max(items, 1) - 1 > TIME_MAX:
+                raise ValueError(f"time: {time} is too late for {items} items, the last would be after {TIME_MAX}")
             self.check_capacity(accounts, transfers, ranges)
-            self.check_scopes(batch)
         with nogil:
             outcome = apply_batch(&self.ledger, batch, time, writes)
         if outcome != 0:
@@ -110,13 +112,18 @@ cdef class Engine:
         if ledger_prepare(ledger, accounts, transfers) != 0:
             raise CapacityError("out of memory for the tables of ids")
 
-    cdef check_scopes(self, Batch batch):
+    cdef uint64_t check_scopes(self, Batch batch) except? 0:
+        """How many scopes the batch defines; CapacityError when one of them has a number too high."""
+        cdef uint64_t count = 0
         cdef uint32_t index
         for index in range(batch.request_count):
-            if batch.requests[index].kind == KIND_DEFINE_SCOPE and (
-                    not 1 <= batch.requests[index].scope <= self.ledger.capacity.scopes):
+            if batch.requests[index].kind != KIND_DEFINE_SCOPE:
+                continue
+            count += 1
+            if not 1 <= batch.requests[index].scope <= self.ledger.capacity.scopes:
                 raise CapacityError(f"scopes_capacity_reached: scope {batch.requests[index].scope} is not between 1 and "
                                     f"{self.ledger.capacity.scopes}")
+        return count
 
     def headroom(self) -> Headroom:
         """How many more records fit. A transfer may need one of `transfers` or `burnt`, and two of `balances`."""
@@ -159,7 +166,11 @@ cdef class Engine:
         return self.ledger.burnt_count
 
     def digest(self) -> bytes:
-        """16 bytes that depend on everything ever applied; kept up as it is applied."""
+        """16 bytes that depend on the outcome of everything ever applied: times, statuses, amounts, balances.
+
+        Kept up as it is applied, at no cost to ask for. What commands carry besides (ids, user data) is in `state_hash`,
+        and in the hashes of the log.
+        """
         return self.ledger.digest_lo.to_bytes(8, "little") + self.ledger.digest_hi.to_bytes(8, "little")
 
     # --- the embedding interface: one call is one batch -------------------------------------------
@@ -321,6 +332,10 @@ cdef class Engine:
                 slot = transfer_slot(&self.ledger, lo, hi)
                 slots.append(None if slot == NONE else slot)
         return slots
+
+    def buckets(self, transfer_ids) -> list:
+        """Where the table looks first for each id (a pair of halves), for tests of the keyed hash."""
+        return [transfer_hash(&self.ledger, lo, hi) & self.ledger.transfer_ids.mask for lo, hi in transfer_ids]
 
     def snapshot(self, path) -> bytes:
         """Writes the state to `path` (through a temporary file, so that `path` is whole or absent); returns the state hash."""
