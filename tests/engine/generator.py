@@ -44,7 +44,7 @@ class Habits:
         self.scoped = pick([0.0, 0.0, 0.2])
         self.items = pick([1, 3, 12, 40])
         self.jump = pick([1, 1_000, SECOND, 3 * SECOND])
-        self.start = pick([1, 1_790_000_000 * SECOND, 1_790_000_000 * SECOND, INT63_MAX - 20_000 * SECOND])
+        self.start = pick([1, 1_790_000_000 * SECOND, 1_790_000_000 * SECOND, INT63_MAX - 200_000 * SECOND])
 
 
 class Generator:
@@ -275,7 +275,7 @@ class Generator:
         return debit, credit
 
     def timeout(self) -> int:
-        return 2**32 - 1 if self.chance(0.02) else self.random.randint(1, 5)
+        return self.random.choice([2**32 - 1, 200_000]) if self.chance(0.05) else self.random.randint(1, 5)
 
     def amount(self, debit: int, credit: int) -> int:
         """Small, or just what an account has left (or one more), or as large as amounts can be."""
