@@ -293,7 +293,7 @@ def test_hypothesis_finds_no_difference() -> None:
     run_state_machine_as_test(
         LedgerMachine,
         settings=settings(
-            max_examples=int(os.environ.get("TONGBAO_EXAMPLES", "300")),
+            max_examples=int(os.environ.get("TONGBAO_EXAMPLES", "150")),
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),
@@ -303,7 +303,7 @@ def test_hypothesis_finds_no_difference() -> None:
 
 def test_the_driver_finds_no_difference() -> None:
     """A new seed every time; it is printed, and in the message of a failure."""
-    driver.run(Random().randbytes(4).hex(), 150_000)
+    driver.run(Random().randbytes(4).hex(), 100_000)
 
 
 def expires_late(self: StoredTransfer) -> int:
