@@ -32,7 +32,7 @@ import structlog
 
 from server.journal import reader, schema
 from server.journal.errors import Fenced, JournalClosed, JournalError, LogDamaged, LogLost, PostgresUnavailable
-from server.journal.link import BACKOFF_MAX, BACKOFF_MIN, GONE, Link, connect, curable, temporary
+from server.journal.link import BACKOFF_MAX, BACKOFF_MIN, GONE, Link, connect, curable, finish, temporary
 from server.journal.rows import Head, Kind, Row, row_hash
 from server.journal.schema import LogFacts
 
@@ -92,6 +92,7 @@ class Journal:
         self._barrier_lock = asyncio.Lock()
         self._extend_at = 0  # when the head passes this, the next partition is made
         self._extending: asyncio.Task[None] | None = None
+        self._extend_link: Link | None = None
 
     @classmethod
     async def open(
@@ -315,12 +316,10 @@ class Journal:
         """End the sessions, within two seconds whatever the database does."""
         if self._broken is None:
             self._broken = JournalClosed("the journal is closed")
-        if self._extending:
-            self._extending.cancel()
-            await asyncio.gather(self._extending, return_exceptions=True)
-        for link in (self._appender, self._barrier_link):
-            if link is not None:
-                await link.close()
+        endings = [link.close() for link in (self._appender, self._barrier_link) if link is not None]
+        if self._extending and not self._extending.done():
+            endings.append(finish(self._extending, self._extend_link))
+        await asyncio.gather(*endings)
         self._appender = self._barrier_link = self._statement = self._barrier_statement = None
 
     # --- how an append is settled
@@ -483,11 +482,11 @@ class Journal:
 
     async def _make_next(self, partition: int) -> None:
         try:
-            link = await connect(self._dsn, allow_unsafe=self._allow_unsafe)
+            self._extend_link = await connect(self._dsn, allow_unsafe=self._allow_unsafe)
             try:
-                await schema.make_partition(link.connection, self._facts, partition)
+                await schema.make_partition(self._extend_link.connection, self._facts, partition)
             finally:
-                await link.close()
+                await self._extend_link.close()
         except (*GONE, asyncpg.PostgresError, JournalError) as error:
             # The append that needs it makes it itself, in its own time.
             log.warning("partition_not_made", partition=partition, error=_words(error))
