@@ -19,6 +19,7 @@ succeed, whenever it arrives.
 """
 
 import asyncio
+import contextlib
 import os
 import secrets
 import socket
@@ -447,14 +448,17 @@ class Journal:
             raise JournalError(f"the database refuses what we ask: {_words(error)}") from error
         words = _words(error)
         if words != self.trouble:
-            log.warning("database_trouble", error=words)
-        self.trouble = words
+            self.trouble = words
+            # A log that cannot be written must not pass for a database that is away, to be tried again at once.
+            with contextlib.suppress(OSError):
+                log.warning("database_trouble", error=words)
         await asyncio.sleep(pause)
         return min(2 * pause, BACKOFF_MAX)
 
     def _recovered(self) -> None:
         if self.trouble is not None:
-            log.info("database_back", was=self.trouble)
+            with contextlib.suppress(OSError):
+                log.info("database_back", was=self.trouble)
             self.trouble = None
 
     def _break(self, error: JournalError) -> None:

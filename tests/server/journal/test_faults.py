@@ -218,19 +218,30 @@ async def test_a_retry_that_meets_its_first_copy_still_under_way(any_database: s
         await journal.close()
 
 
-async def test_a_paused_leader_can_neither_append_nor_answer(database: str) -> None:
+@pytest.fixture
+async def other_leader(database: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A process of its own that leads and appends."""
     leader = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.server.journal.paused_leader", database, stdout=asyncio.subprocess.PIPE
     )
-    assert leader.stdout is not None
-    acknowledged = [int(await leader.stdout.readline()) for _ in range(50)]
-    leader.send_signal(signal.SIGSTOP)
+    yield leader
+    if leader.returncode is None:
+        leader.kill()
+        await leader.communicate()
+
+
+async def test_a_paused_leader_can_neither_append_nor_answer(
+    database: str, other_leader: asyncio.subprocess.Process
+) -> None:
+    assert other_leader.stdout is not None
+    acknowledged = [int(await other_leader.stdout.readline()) for _ in range(50)]
+    other_leader.send_signal(signal.SIGSTOP)
     second = await lead(database)
     end = second.head.seq
     for number in range(10):
         await second.append(time.time_ns(), b"of the new leader %d" % number)
-    leader.send_signal(signal.SIGCONT)
-    text, _ = await asyncio.wait_for(leader.communicate(), 30)
+    other_leader.send_signal(signal.SIGCONT)
+    text, _ = await asyncio.wait_for(other_leader.communicate(), 30)
     *numbers, last = text.decode().split()
     assert last == "fenced"
     acknowledged += [int(number) for number in numbers]
