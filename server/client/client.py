@@ -176,6 +176,12 @@ class Client:
         call = calls.update_accounts(updates, safe=self._resend_updates)
         return await self._send(cast("Call[list[Result] | Records]", call), deadline_s)
 
+    async def settle_accounts(self, accounts: Sequence[Account], results: Sequence[Result]) -> list[Result]:
+        """Read results of accounts that an earlier process may have sent before; as settle_transfers."""
+        settled = list(results)
+        await self._settle_accounts(accounts, settled)
+        return settled
+
     async def settle_transfers(self, transfers: Sequence[Transfer], results: Sequence[Result]) -> list[Result]:
         """Read results of transfers that an earlier process may have sent before.
 
