@@ -1,0 +1,230 @@
+"""The work of `tongbao verify`; apart from the command, since it needs the whole server's modules."""
+
+import asyncio
+import hashlib
+import json
+import os
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import asyncpg
+
+from engine import Engine
+from engine.errors import SnapshotError
+from server.cli.common import CommandError, progress
+from server.journal import Head, Journal, LogDamaged, LogLost, PrivatePostgres, Row, UnsafeDatabase
+from server.journal.cluster import PORT
+from server.journal.postgres import DATABASE, USER
+from server.recovery import Recovered, catch_up
+from server.settings import Settings
+
+READ_ONLY = "default_transaction_read_only=on"
+WAIT_SECONDS = 10.0
+HASH_CHUNK = 8 << 20
+
+
+@dataclass(slots=True)
+class Report:
+    """What was looked at, and what was found."""
+
+    source: str = ""
+    start: str = "the first row"
+    rows: int = 0
+    """Rows of the log that were read: each in its place, with the right checksum, chained to the one before."""
+    batches: int = 0
+    items: int = 0
+    takeovers: int = 0
+    digests: int = 0
+    """Digests of the engine's state in the rows that were compared."""
+    snapshots: list[int] = field(default_factory=list)
+    """Snapshots whose file and whose state were compared with the replayed state."""
+    seq: int = 0
+    log_hash: str = ""
+    state_hash: str = ""
+    accounts: int = 0
+    transfers: int = 0
+    pending: int = 0
+    seconds: float = 0.0
+    ok: bool = False
+    error: str = ""
+
+
+class _Part:
+    """The journal up to one row, as recovery reads it; counts what it reads."""
+
+    def __init__(self, journal: Journal, head: Head, report: Report, advance: Callable[[int], None]) -> None:
+        self.head = head
+        self._journal = journal
+        self._report = report
+        self._advance = advance
+
+    async def read(
+        self, first: int, *, last: int | None = None, previous_hash: bytes | None = None, epoch: int | None = None
+    ) -> AsyncIterator[Row]:
+        """Yield verified rows."""
+        until = self.head.seq if last is None else last
+        epoch_before = epoch
+        async for row in self._journal.read(first, last=until, previous_hash=previous_hash, epoch=epoch):
+            self._report.rows += 1
+            self._report.takeovers += epoch_before is not None and row.epoch != epoch_before
+            epoch_before = row.epoch
+            if self._report.rows % 256 == 0:
+                self._advance(row.seq)
+            yield row
+        self._advance(until)
+
+
+async def replay_log(report: Report, data_dir: Path, database_url: str, *, from_snapshot: bool, quiet: bool) -> None:
+    """Replay the whole log and fill in the report. Raises what is wrong, with the report filled so far."""
+    postgres: PrivatePostgres | None = None
+    try:
+        if database_url:
+            dsn, report.source = database_url, "DATABASE_URL"
+        else:
+            if not (data_dir / "postgres" / "data" / "PG_VERSION").exists():
+                raise CommandError(f"--data-dir: {data_dir} holds no private PostgreSQL of tongbao")
+            report.source = str(data_dir)
+            dsn = await _running(data_dir)
+            if not dsn:
+                postgres = PrivatePostgres(data_dir, prime=False)
+                dsn = await postgres.start(supervise=False)
+        separator = "&" if "?" in dsn else "?"
+        journal = await _open(f"{dsn}{separator}{READ_ONLY}")
+        try:
+            await _replay(report, journal, data_dir, from_snapshot=from_snapshot, quiet=quiet)
+        finally:
+            await journal.close()
+    finally:
+        if postgres is not None:
+            await postgres.stop()
+
+
+async def _running(data_dir: Path) -> str:
+    """Give the connection string of a private PostgreSQL that runs; empty when it does not."""
+    try:
+        directory = (data_dir / "postgres" / "socket_directory").read_text("utf-8").strip()
+        dsn = f"postgresql:///{DATABASE}?host={quote(directory)}&port={PORT}&user={USER}"
+        connection = await asyncpg.connect(dsn, timeout=WAIT_SECONDS)
+        await connection.close()
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        return ""
+    return dsn
+
+
+async def _open(dsn: str) -> Journal:
+    """Open the log without ever making one; the session cannot write."""
+    try:
+        return await Journal.open(dsn, wait=WAIT_SECONDS, allow_unsafe=True)
+    except asyncpg.ReadOnlySQLTransactionError:
+        raise UnsafeDatabase("there is no log of tongbao in this database") from None
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+        raise UnsafeDatabase(f"the database cannot be used: {error}") from None
+
+
+async def _replay(report: Report, journal: Journal, data_dir: Path, *, from_snapshot: bool, quiet: bool) -> None:
+    limits = Settings.from_environment({"dev": True, "data_dir": data_dir}).limits()
+    head = journal.head
+    snapshots = _snapshots(data_dir)
+    for seq, _ in snapshots:
+        if seq > head.seq:
+            raise LogLost(f"the log ends at row {head.seq}, and there is a snapshot of row {seq}")
+    first = await journal.first()
+    hash_key = os.urandom(32)
+    start: tuple[int, Path] | None = None
+    if from_snapshot or first > 0:
+        usable = [item for item in snapshots if item[0] >= first]
+        if not usable:
+            what = f"the log begins at row {first}" if first else "--from-snapshot"
+            raise CommandError(f"{what}, and there is no snapshot to begin with")
+        start = usable[-1] if from_snapshot else usable[0]
+    if start is None:
+        row = await _row(journal, 0)
+        recovered = Recovered(Engine(limits, hash_key=hash_key), 0, row.epoch, row.hash, None)
+        report.rows = 1
+    else:
+        seq, path = start
+        row = await _row(journal, seq)
+        manifest = _manifest(path)
+        if manifest["log_hash"] != row.hash.hex():
+            raise SnapshotError(f"snapshot {seq}: belongs to another log")
+        engine = await asyncio.to_thread(Engine.restore, path, limits, hash_key=hash_key)
+        report.start = f"the snapshot after row {seq}"
+        recovered = Recovered(engine, seq, row.epoch, row.hash, None)
+        await _compare(report, recovered, path)
+    with progress(quiet=quiet) as bar:
+        task = bar.add_task("verify", total=head.seq, completed=recovered.seq, skipped=recovered.seq)
+        for seq, path in ((seq, path) for seq, path in snapshots if seq > recovered.seq):
+            part = _Part(journal, await _head(journal, seq), report, lambda at: bar.update(task, completed=at))
+            await catch_up(part, recovered)
+            await _compare(report, recovered, path)
+        await catch_up(_Part(journal, head, report, lambda at: bar.update(task, completed=at)), recovered)
+    report.batches, report.items, report.digests = recovered.rows, recovered.items, recovered.digests
+    if recovered.log_hash != head.hash:
+        raise LogDamaged(head.seq, "its hash is not the one that the head of the log had")
+    engine = recovered.engine
+    await asyncio.to_thread(engine.check_invariants)
+    report.seq, report.log_hash = recovered.seq, recovered.log_hash.hex()
+    report.state_hash = (await asyncio.to_thread(engine.state_hash)).hex()
+    report.accounts, report.transfers, report.pending = engine.accounts, engine.transfers, engine.pending
+
+
+async def _row(journal: Journal, seq: int) -> Row:
+    async for row in journal.read(seq, last=seq):
+        return row
+    raise LogDamaged(seq, "missing")
+
+
+async def _head(journal: Journal, seq: int) -> Head:
+    row = await _row(journal, seq)
+    return Head(row.seq, row.hash, row.epoch, row.time)
+
+
+def _snapshots(data_dir: Path) -> list[tuple[int, Path]]:
+    """Give the published snapshots, oldest first."""
+    manifests = sorted((data_dir / "snapshots").glob("*.json"))
+    return [(int(path.stem), path.with_suffix(".snapshot")) for path in manifests if path.stem.isdigit()]
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    try:
+        document: dict[str, Any] = json.loads(path.with_suffix(".json").read_text("utf-8"))
+        return {name: document[name] for name in ("seq", "log_hash", "state_hash", "digest")}
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SnapshotError(f"{path.name}: its manifest cannot be read: {type(error).__name__}") from None
+
+
+async def _compare(report: Report, recovered: Any, path: Path) -> None:
+    """Hold a snapshot's file and manifest against the state that the replay has reached."""
+    try:
+        in_file = await asyncio.to_thread(_file_hash, path)
+        manifest = _manifest(path)
+    except FileNotFoundError:
+        return  # pruned by the server meanwhile
+    state = (await asyncio.to_thread(recovered.engine.state_hash)).hex()
+    for what, value in (("file", in_file), ("manifest", manifest["state_hash"])):
+        if value != state:
+            raise SnapshotError(f"{path.name}: the state in its {what} is not the state that the log gives")
+    if manifest["digest"] != recovered.engine.digest().hex() or manifest["log_hash"] != recovered.log_hash.hex():
+        raise SnapshotError(f"{path.name}: its manifest does not belong to this row of the log")
+    report.snapshots.append(recovered.seq)
+
+
+def _file_hash(path: Path) -> str:
+    """SHA-256 of a snapshot's content; it must be what stands at its end."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        left = path.stat().st_size - digest.digest_size
+        while left > 0:
+            chunk = file.read(min(HASH_CHUNK, left))
+            if not chunk:
+                break
+            digest.update(chunk)
+            left -= len(chunk)
+        if file.read() != digest.digest():
+            raise SnapshotError(f"{path.name}: is damaged: its content does not match its hash")
+    return digest.hexdigest()
