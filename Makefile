@@ -7,7 +7,7 @@ DATA ?= data
 export TONGBAO_MARCH ?= native
 
 .DEFAULT_GOAL := help
-.PHONY: help env build run test test-long lint debug asan bench clean
+.PHONY: help env build run berka test test-long lint debug asan bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,9 @@ clean:  ## remove what was built (not the environment)
 
 run: env  ## the server on 127.0.0.1:7420 with its own PostgreSQL; data in DATA=data
 	$(BIN)/tongbao serve --dev --data-dir $(DATA)
+
+berka: env  ## import a real bank's accounts through a server and reconcile every balance
+	$(BIN)/python -m examples.berka
 
 # --- proving ----------------------------------------------------------------------------------------
 
