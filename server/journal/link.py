@@ -9,6 +9,7 @@
 import asyncio
 import os
 import socket
+from typing import Any
 
 import asyncpg
 import structlog
@@ -46,7 +47,13 @@ SESSION = {
     "tcp_user_timeout": str(TCP_USER_TIMEOUT_MS),
 }
 
-GONE = (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncio.TimeoutError)
+GONE = (
+    OSError,
+    asyncio.TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # asyncpg's state after a server that ended an idle session with an error
+)
 """What is raised when the session is lost, or could not be had, whatever the server did with the statement."""
 
 
@@ -78,11 +85,23 @@ class Link:
         self.connection.terminate()
 
     async def close(self) -> None:
-        """End it politely if that takes less than a second."""
-        try:
-            await asyncio.wait_for(self.connection.close(), 1.0)
-        except (*GONE, asyncpg.PostgresError):
-            self.connection.terminate()
+        """End it, politely if that takes less than a second.
+
+        On a network that swallows everything asyncpg's close waits for a minute, and cancelling it waits as long: only
+        terminating helps.
+        """
+        await finish(asyncio.create_task(self.connection.close()), self)
+
+
+async def finish(task: "asyncio.Task[Any]", link: Link | None) -> None:
+    """Wait a second for a task that uses the session, then end the session and leave the task to itself."""
+    done, _ = await asyncio.wait({task}, timeout=1.0)
+    if not done:
+        if link is not None:
+            link.drop()
+        task.cancel()
+        await asyncio.wait({task}, timeout=1.0)
+    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
 
 
 async def connect(dsn: str, *, allow_unsafe: bool) -> Link:

@@ -19,6 +19,7 @@ succeed, whenever it arrives.
 """
 
 import asyncio
+import contextlib
 import os
 import secrets
 import socket
@@ -32,7 +33,7 @@ import structlog
 
 from server.journal import reader, schema
 from server.journal.errors import Fenced, JournalClosed, JournalError, LogDamaged, LogLost, PostgresUnavailable
-from server.journal.link import BACKOFF_MAX, BACKOFF_MIN, GONE, Link, connect, curable, temporary
+from server.journal.link import BACKOFF_MAX, BACKOFF_MIN, GONE, Link, connect, curable, finish, temporary
 from server.journal.rows import Head, Kind, Row, row_hash
 from server.journal.schema import LogFacts
 
@@ -92,6 +93,7 @@ class Journal:
         self._barrier_lock = asyncio.Lock()
         self._extend_at = 0  # when the head passes this, the next partition is made
         self._extending: asyncio.Task[None] | None = None
+        self._extend_link: Link | None = None
 
     @classmethod
     async def open(
@@ -315,12 +317,10 @@ class Journal:
         """End the sessions, within two seconds whatever the database does."""
         if self._broken is None:
             self._broken = JournalClosed("the journal is closed")
-        if self._extending:
-            self._extending.cancel()
-            await asyncio.gather(self._extending, return_exceptions=True)
-        for link in (self._appender, self._barrier_link):
-            if link is not None:
-                await link.close()
+        endings = [link.close() for link in (self._appender, self._barrier_link) if link is not None]
+        if self._extending and not self._extending.done():
+            endings.append(finish(self._extending, self._extend_link))
+        await asyncio.gather(*endings)
         self._appender = self._barrier_link = self._statement = self._barrier_statement = None
 
     # --- how an append is settled
@@ -448,14 +448,17 @@ class Journal:
             raise JournalError(f"the database refuses what we ask: {_words(error)}") from error
         words = _words(error)
         if words != self.trouble:
-            log.warning("database_trouble", error=words)
-        self.trouble = words
+            self.trouble = words
+            # A log that cannot be written must not pass for a database that is away, to be tried again at once.
+            with contextlib.suppress(OSError):
+                log.warning("database_trouble", error=words)
         await asyncio.sleep(pause)
         return min(2 * pause, BACKOFF_MAX)
 
     def _recovered(self) -> None:
         if self.trouble is not None:
-            log.info("database_back", was=self.trouble)
+            with contextlib.suppress(OSError):
+                log.info("database_back", was=self.trouble)
             self.trouble = None
 
     def _break(self, error: JournalError) -> None:
@@ -483,11 +486,11 @@ class Journal:
 
     async def _make_next(self, partition: int) -> None:
         try:
-            link = await connect(self._dsn, allow_unsafe=self._allow_unsafe)
+            self._extend_link = await connect(self._dsn, allow_unsafe=self._allow_unsafe)
             try:
-                await schema.make_partition(link.connection, self._facts, partition)
+                await schema.make_partition(self._extend_link.connection, self._facts, partition)
             finally:
-                await link.close()
+                await self._extend_link.close()
         except (*GONE, asyncpg.PostgresError, JournalError) as error:
             # The append that needs it makes it itself, in its own time.
             log.warning("partition_not_made", partition=partition, error=_words(error))

@@ -181,6 +181,9 @@ class PrivatePostgres:
             f"{user} may read them; or set DATABASE_URL."
         )
 
+    def _hint(self) -> str:
+        return f"\n{self._refusal('as another user')}" if self._identity.mode == "setuid" else ""
+
     def _command(self, *program: str) -> list[str]:
         who = self._identity
         script = str(Path(launcher.__file__))
@@ -217,8 +220,7 @@ class PrivatePostgres:
             "--no-instructions",
         )
         if code:
-            hint = "" if self._identity.mode == "plain" else f"\n{self._refusal('initdb failed')}"
-            raise PostgresUnavailable(f"initdb failed:\n{text.strip()}{hint}")
+            raise PostgresUnavailable(f"initdb failed:\n{text.strip()}{self._hint()}")
         partial.rename(self.files.data)
         cluster.sync_directory(self.files.base)
 
@@ -247,7 +249,9 @@ class PrivatePostgres:
         while self.files.status() != "ready" or self.files.postmaster() != self._process.pid:
             if self._process.poll() is not None:
                 tail = self.files.log_tail(log_start)
-                raise PostgresUnavailable(f"PostgreSQL ended with code {self._process.returncode}:\n{tail}")
+                raise PostgresUnavailable(
+                    f"PostgreSQL ended with code {self._process.returncode}:\n{tail}{self._hint()}"
+                )
             if not told and time.monotonic() - began > 2.0:
                 told = True
                 self._progress("the database is recovering")

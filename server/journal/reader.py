@@ -11,7 +11,7 @@ import asyncpg
 import structlog
 
 from server.journal.errors import LogDamaged
-from server.journal.link import BACKOFF_MAX, BACKOFF_MIN, GONE, Link, temporary
+from server.journal.link import BACKOFF_MAX, BACKOFF_MIN, GONE, Link, finish, temporary
 from server.journal.rows import Chain, Row
 from server.journal.schema import COLUMNS, LogFacts
 
@@ -97,7 +97,8 @@ async def read_rows(  # noqa: PLR0917 - see Journal.read
                 check(row)
                 yield row
     finally:
-        if ahead is not None:
-            ahead.cancel()
-            await asyncio.gather(ahead, return_exceptions=True)
+        if ahead is not None and not ahead.done():
+            if pages.link is not None:
+                pages.link.drop()  # the page under way is not wanted any more
+            await finish(ahead, pages.link)
         await pages.close()

@@ -658,7 +658,11 @@ cdef str name_at(const uint8_t* at):
 cdef bint is_integer_text(const uint8_t* at):
     """Whether the value at `at` is an integer, in digits or as a string of digits, whatever its size."""
     cdef str text = (<bytes>(<const char*>at)[:skip_value(at) - at]).decode()
-    text = text.removeprefix('"').removesuffix('"').removeprefix("-")
+    text = text.removeprefix('"').removesuffix('"')
+    negative = text.startswith("-")
+    text = text.removeprefix("-")
+    if negative and text == "0":
+        return False
     return text.isascii() and text.isdigit() and (text == "0" or text[0] != "0")
 
 
@@ -696,6 +700,8 @@ cdef object explain(int method, Reading* reading):
         noun = ITEM_NOUNS.get(method, "this method's params")
         return f"{path}.{name_at(reading.at)}: is not a member of {noun}"
     fields = fields_of(method)
+    if not 0 <= reading.field < len(fields):
+        raise SystemError(f"the exact reader refused well-formed text for reason {reason}")
     name, kind, _, _, minimum, maximum, _ = fields[reading.field]
     if kind == KIND_LIMIT:
         maximum = reading.query_limit_max

@@ -367,6 +367,8 @@ static inline const uint8_t* tb_transfer_template(const uint8_t* p, tb_transfer*
     good &= length != 0;
     if (!good)
         return NULL;
+    if (p[0] != '}' && p[0] != ',') /* the digits may go on as a fraction */
+        return NULL;
     if (((out->debit | out->credit | out->amount) >> 63) | (out->ledger >> 32) | (out->code >> 16))
         return NULL;
     return p;

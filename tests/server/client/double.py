@@ -246,7 +246,7 @@ def method(name: str) -> Callable[[dict[str, Any]], bool]:
 
 async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - a test looks from outside
+        while not condition():
             await asyncio.sleep(0.002)
 
 

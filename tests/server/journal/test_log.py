@@ -243,7 +243,7 @@ async def test_the_next_partition_is_made_before_it_is_needed(journal: Journal, 
     await append_rows(journal, ROWS)  # the newest is row 11, the last of partition 2
     connection = await asyncpg.connect(any_database)
     async with asyncio.timeout(10):
-        while await connection.fetchval("SELECT to_regclass('tongbao.log_0000000003') IS NULL"):  # noqa: ASYNC110
+        while await connection.fetchval("SELECT to_regclass('tongbao.log_0000000003') IS NULL"):
             await asyncio.sleep(0.01)  # made beside the appends, in a session of its own
     options = await connection.fetchval(
         "SELECT reloptions FROM pg_class WHERE oid = 'tongbao.log_0000000003'::regclass"

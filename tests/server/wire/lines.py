@@ -29,6 +29,7 @@ class Lines:
     def __init__(self, random: Random, spoil: float = 0.02) -> None:
         self.random = random
         self.spoil = spoil
+        self.plain = False  # the line in hand is in canonical order, without blanks and escapes
 
     def chance(self, probability: float) -> bool:
         return self.random.random() < probability
@@ -36,11 +37,11 @@ class Lines:
     # --- text ---
 
     def blanks(self) -> str:
-        return self.random.choice(["", "", "", "", " ", "  ", "\t", "\r"])
+        return "" if self.plain else self.random.choice(["", "", "", "", " ", "  ", "\t", "\r"])
 
     def string(self, text: str) -> str:
         """JSON text of a string; sometimes with escapes where none are needed."""
-        if self.chance(0.05) and text:
+        if not self.plain and self.chance(0.05) and text:
             at = self.random.randrange(len(text))
             form = "\\u%04x" if self.chance(0.5) else "\\u%04X"
             return json.dumps(text[:at])[:-1] + form % ord(text[at]) + json.dumps(text[at + 1 :])[1:]
@@ -50,7 +51,7 @@ class Lines:
         return f"{self.string(name)}{self.blanks()}:{self.blanks()}{value}"
 
     def object(self, members: list[str]) -> str:
-        if self.chance(0.5):
+        if not self.plain and self.chance(0.5):
             self.random.shuffle(members)
         if members and self.chance(self.spoil):
             members.append(self.random.choice(members))
@@ -231,6 +232,7 @@ class Lines:
 
     def line(self) -> bytes:
         """One line without its LF."""
+        self.plain = self.chance(0.4)
         method = self.method()
         params = self.params(method)
         members = [self.member("id", self.request_id()), self.member("method", self.string(method))]
