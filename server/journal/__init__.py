@@ -1,5 +1,6 @@
 """The log of everything: in PostgreSQL, private or given, with its snapshots and archive."""
 
+from server.journal.archive import ArchiveManifest, read_archive
 from server.journal.errors import (
     Fenced,
     JournalClosed,
@@ -14,6 +15,7 @@ from server.journal.postgres import PrivatePostgres
 from server.journal.rows import Head, Kind, Row
 
 __all__ = [
+    "ArchiveManifest",
     "Fenced",
     "Head",
     "Journal",
@@ -26,4 +28,5 @@ __all__ = [
     "PrivatePostgres",
     "Row",
     "UnsafeDatabase",
+    "read_archive",
 ]

@@ -26,12 +26,13 @@ import socket
 import time as clock
 from collections.abc import AsyncIterator
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 import structlog
 
-from server.journal import reader, schema
+from server.journal import archive, reader, schema
 from server.journal.errors import Fenced, JournalClosed, JournalError, LogDamaged, LogLost, PostgresUnavailable
 from server.journal.link import BACKOFF_MAX, BACKOFF_MIN, GONE, Link, connect, curable, finish, temporary
 from server.journal.rows import Head, Kind, Row, row_hash
@@ -302,6 +303,26 @@ class Journal:
         try:
             partitions = await schema.list_partitions(link.connection)
             return partitions[0] * self._facts.partition_rows if partitions else 0
+        finally:
+            await link.close()
+
+    async def drop_before(self, seq: int) -> int:
+        """Drop every partition that lies below row `seq` in full; return how many. Row `seq` itself stays."""
+        return await self._release(seq, None)
+
+    async def archive_before(self, seq: int, directory: Path) -> int:
+        """Write every partition that lies below row `seq` in full to `directory`, verify the files, then drop it.
+
+        Returns how many. Goes on where an interrupted run ended. See server/journal/archive.py for the files.
+        """
+        return await self._release(seq, directory)
+
+    async def _release(self, seq: int, directory: Path | None) -> int:
+        if seq > self.head.seq:
+            raise ValueError(f"row {seq} is not in the log yet (the newest is {self.head.seq})")
+        link = await connect(self._dsn, allow_unsafe=self._allow_unsafe)
+        try:
+            return await archive.release(link.connection, self._facts, seq, directory)
         finally:
             await link.close()
 

@@ -13,7 +13,7 @@ import structlog
 from server.journal.errors import LogDamaged
 from server.journal.link import BACKOFF_MAX, BACKOFF_MIN, GONE, Link, finish, temporary
 from server.journal.rows import Chain, Row
-from server.journal.schema import COLUMNS, LogFacts
+from server.journal.schema import COLUMNS, LogFacts, list_partitions
 
 log = structlog.get_logger("tongbao.journal")
 
@@ -65,6 +65,15 @@ class _Pages:
             await self.link.close()
 
 
+async def _begins_the_log(pages: _Pages, first: int) -> bool:
+    """Whether `first` is the oldest row left: those before it were archived or dropped."""
+    if first % pages.facts.partition_rows:
+        return False
+    pages.link = await pages.open_link()
+    partitions = await list_partitions(pages.link.connection)
+    return bool(partitions) and partitions[0] == pages.facts.partition(first)
+
+
 async def read_rows(  # noqa: PLR0917 - see Journal.read
     open_link: Callable[[], Awaitable[Link]],
     facts: LogFacts,
@@ -77,12 +86,11 @@ async def read_rows(  # noqa: PLR0917 - see Journal.read
     pages = _Pages(open_link, facts, last)
     ahead: asyncio.Task[list[Row]] | None = None
     try:
-        if previous_hash is None and first > 0 and first <= last:
+        if previous_hash is None and 0 < first <= last and not await _begins_the_log(pages, first):
             before = await pages.fetch(first - 1)
-            if before and before[0].seq == first - 1:
-                previous_hash, epoch = before[0].hash, before[0].epoch
-            else:
+            if not before or before[0].seq != first - 1:
                 raise LogDamaged(first - 1, "missing")
+            previous_hash, epoch = before[0].hash, before[0].epoch
         chain = Chain(first - 1, previous_hash, epoch)
         check = chain.check
         if first <= last:
