@@ -383,7 +383,7 @@ class Server:
         for number, ranges in sorted(self._channels.scopes().items()):
             if number > settings.scopes_max:
                 raise SettingsError(f"scopes_max: a channel has scope {number}")
-            wanted = np.array(ranges, dtype=SCOPE_RANGE)
+            wanted = np.array(list(ranges), dtype=SCOPE_RANGE)
             known = self.engine.scope(number)
             if known is not None and np.array_equal(known, wanted):
                 continue
