@@ -72,10 +72,9 @@ class Acceptor:
 
     # --- listening -------------------------------------------------------------------------------
 
-    async def listen(self) -> int:
+    async def listen(self, tls: ssl.SSLContext | None) -> int:
         """Open the port; return its number."""
         settings = self.settings
-        tls = tls_context(settings.tls_cert, settings.tls_key) if settings.tls_cert and settings.tls_key else None
         self._server = await self.loop.create_server(
             lambda: Connection(self),
             settings.host,

@@ -1,6 +1,7 @@
 """The ordered start and the ordered stop: two lists that mirror each other.
 
-    start   http > lock > postgres > journal > recovery > takeover > scopes > snapshots > batcher > listen > ready
+    start   http > channels > lock > postgres > journal > recovery > takeover > scopes > snapshots > batcher >
+            listen > ready
     stop    not ready > listen (accept no more) > batcher (finish what was accepted, reply) > snapshots (a last one) >
             journal > postgres > lock > http
 
@@ -32,7 +33,7 @@ from engine import SCOPE_RANGE, Batch, Engine, log_record
 from engine.errors import CapacityError, EngineError, InvariantError
 from engine.requests import append_scope
 from server import logs
-from server.acceptor import Acceptor
+from server.acceptor import Acceptor, tls_context
 from server.batcher import Batcher, Boundary
 from server.channels import Channels, ChannelsError
 from server.http import HttpServer
@@ -89,7 +90,7 @@ class Exit(IntEnum):
 def exit_code_of(error: BaseException) -> Exit:
     """Return the exit code that tells an error."""
     for kinds, code in (
-        ((SettingsError, ChannelsError, ssl.SSLError), Exit.SETTINGS),
+        ((SettingsError, ChannelsError), Exit.SETTINGS),
         ((InUseError,), Exit.IN_USE),
         ((PostgresUnavailable, UnsafeDatabase), Exit.DATABASE),
         ((LogDamaged, ReplayError), Exit.LOG_DAMAGED),
@@ -144,6 +145,7 @@ class Server:
         self.postgres: PrivatePostgres | None = None
         self._steps = [
             Step("http", self._start_http, self._stop_http),
+            Step("channels", self._start_channels, None),
             Step("lock", self._start_lock, self._stop_lock),
             Step("postgres", self._start_postgres, self._stop_postgres),
             Step("journal", self._start_journal, self._stop_journal),
@@ -301,6 +303,20 @@ class Server:
     async def _stop_http(self) -> None:
         await self._http.stop()
 
+    async def _start_channels(self) -> None:
+        """Read everything that may be wrong in files before anything is touched."""
+        settings = self.settings
+        if settings.channels is not None:
+            self._channels = Channels.from_file(settings.channels, os.environ)
+        else:
+            self._channels = Channels({})
+        self._tls = None
+        if settings.tls_cert is not None and settings.tls_key is not None:
+            try:
+                self._tls = tls_context(settings.tls_cert, settings.tls_key)
+            except (OSError, ssl.SSLError) as error:
+                raise SettingsError(f"tls_cert: {type(error).__name__} while loading tls_cert and tls_key") from None
+
     async def _start_lock(self) -> None:
         directory = self.settings.data_dir
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -377,9 +393,6 @@ class Server:
 
     async def _start_scopes(self) -> None:
         settings = self.settings
-        self._channels = (
-            Channels.from_file(settings.channels, os.environ) if settings.channels is not None else Channels({})
-        )
         for number, ranges in sorted(self._channels.scopes().items()):
             if number > settings.scopes_max:
                 raise SettingsError(f"scopes_max: a channel has scope {number}")
@@ -455,10 +468,8 @@ class Server:
 
     async def _start_listen(self) -> None:
         try:
-            self.port = await self.acceptor.listen()
+            self.port = await self.acceptor.listen(self._tls)
         except OSError as error:
-            if isinstance(error, ssl.SSLError):
-                raise
             raise InUseError(f"port: {self.settings.port} cannot be opened: {error.strerror}") from None
 
     async def _stop_listen(self) -> None:
