@@ -13,7 +13,7 @@ from pathlib import Path
 
 from server.batcher import Batcher
 from server.channels import DEV, Channel, Channels, ChannelUse, LogonThrottle
-from server.connection import Connection
+from server.connection import LOOK_SECONDS, Connection
 from server.deadlines import Wheel
 from server.metrics import Metrics
 from server.settings import Settings
@@ -129,7 +129,7 @@ class Acceptor:
         connection.number = self._number
         self._connections[self._number] = connection
         used = self._addresses[connection.address] = self._addresses.get(connection.address, 0) + 1
-        self.wheel.watch(connection, self.loop.time() + self.settings.handshake_seconds)
+        self.wheel.watch(connection, self.loop.time() + min(self.settings.handshake_seconds, LOOK_SECONDS))
         if self._stopping:
             reason, message = "stopping", "busy: the server stops"
         elif len(self._connections) > self.settings.connections_max:

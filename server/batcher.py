@@ -223,9 +223,13 @@ class Batcher:
             self._loop.call_soon(self._let_in)
 
     def _let_in(self) -> None:
+        """Parse for those that wait, until the batch is full. Who was served goes behind who was not."""
         waiting, self.waiting = self.waiting, []
-        for connection in waiting:
+        for index, connection in enumerate(waiting, start=1):
             connection.resume(FULL_BATCH)
+            if self.waiting:
+                self.waiting[:0] = waiting[index:]
+                return
 
     def _apply(self) -> None:
         """Execute the batch in flight and encode its replies."""

@@ -125,8 +125,11 @@ class Connection(asyncio.BufferedProtocol):
         self._slow_since = 0.0
         self.resume(SLOW_READER)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio gives it
+    def connection_lost(self, exc: Exception | None) -> None:
         """Forget the client; replies that it is owed are dropped when they come."""
+        if exc is not None and self._slow_since:
+            # TCP_USER_TIMEOUT: the peer's window stayed shut.
+            self._acceptor.metrics.connections_dropped["slow_reader"] += 1
         self.state = move(self.state, Event.LOST)
         self._acceptor.leave(self)
 

@@ -26,7 +26,7 @@ PROFILES: dict[str, dict[str, int]] = {
     # Shorter batches: no batch holds the event loop for more than about 2 ms.
     "latency": {"items_batch_max": 8_190},
     # Longer batches: fewer commits per transfer; a batch may hold the loop for tens of milliseconds.
-    "throughput": {"items_batch_max": 65_536},
+    "throughput": {"items_batch_max": 65_536, "write_cap_bytes": 128 * MIB},
     # For laptops and tests: address space and tables for a million accounts.
     "small": {
         "accounts_max": 1_048_576,
@@ -205,10 +205,11 @@ class Settings:
         if self.write_high_bytes > self.write_cap_bytes:
             raise SettingsError("write_high_bytes: is more than write_cap_bytes")
         answer = VIEW_JSON_BYTES_MAX * (self.items_batch_max + max(self.items_request_max, self.query_limit_max))
-        if self.write_cap_bytes < answer:
+        # A client may have answers in the batch in flight and in the open one before it is seen to be slow.
+        if self.write_cap_bytes < 2 * answer:
             raise SettingsError(
-                f"write_cap_bytes: is less than the {answer} bytes that one batch's answers may take (items_batch_max "
-                f"+ the larger of items_request_max and query_limit_max, {VIEW_JSON_BYTES_MAX} bytes each)"
+                f"write_cap_bytes: is less than the {2 * answer} bytes that two batches' answers may take "
+                f"(items_batch_max + the larger of items_request_max and query_limit_max, {VIEW_JSON_BYTES_MAX} each)"
             )
         if self.snapshot_stop_items > self.snapshot_every_items:
             raise SettingsError("snapshot_stop_items: is more than snapshot_every_items")
