@@ -52,7 +52,7 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
 async def until(condition: Callable[[], object], seconds: float = 20) -> None:
     """Wait until something is so."""
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - what is waited for sets no event
+        while not condition():
             await asyncio.sleep(0.005)
 
 
