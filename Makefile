@@ -20,6 +20,7 @@ $(BIN)/python:
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --group dev
+	$(BIN)/python setup.py --quiet build_ext --inplace --parallel 2
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --editable .
 	touch $@
 
