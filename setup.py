@@ -87,6 +87,7 @@ extensions = [
         define_macros=[
             ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
             ("TONGBAO_CHECKED", "1" if DEBUG else "0"),
+            *([("TONGBAO_PORTABLE", "1")] if DEBUG else []),  # the checked twin tests the code without SSE2 too
         ],
         extra_compile_args=ARGS,
         extra_link_args=LINK,
