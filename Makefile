@@ -7,7 +7,7 @@ DATA ?= data
 export TONGBAO_MARCH ?= native
 
 .DEFAULT_GOAL := help
-.PHONY: help env build run berka test test-long lint debug asan bench clean
+.PHONY: help env build run berka test test-long lint debug asan fuzz bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -72,3 +72,8 @@ asan: env  ## address and undefined-behaviour sanitizers over the compiled modul
 	cd build/asan && ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
 	  LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	  ../../$(BIN)/python -X faulthandler -m pytest -m "not long and not crash" $(or $(ARGS),tests/engine tests/server/wire)
+
+RUNS ?= 2000000
+fuzz: env  ## the wire against its plain model, RUNS=2000000 inputs found by atheris
+	$(BIN)/pip install --quiet --disable-pip-version-check "atheris>=3,<4"
+	$(BIN)/python fuzz/fuzz_wire.py --runs $(RUNS)

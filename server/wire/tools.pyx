@@ -65,6 +65,20 @@ def dump(Batch batch not None) -> list:
     return requests
 
 
+def raw(Batch batch not None) -> bytes:
+    """All requests, items and texts of a batch as memory has them: two batches that were filled alike are equal."""
+    return b"".join([
+        (<const char*>batch.requests)[:batch.request_count * sizeof(Request)] if batch.request_count else b"",
+        items(batch.accounts, ACCOUNT_COMMAND, batch.account_count).tobytes(),
+        items(batch.transfers, TRANSFER_COMMAND, batch.transfer_count).tobytes(),
+        items(batch.updates, UPDATE_COMMAND, batch.update_count).tobytes(),
+        items(batch.ids, ID128, batch.id_count).tobytes(),
+        items(batch.filters, FILTER, batch.filter_count).tobytes(),
+        (<const char*>batch.text)[:batch.text_count] if batch.text_count else b"",
+        batch.weight.to_bytes(8, "little"),
+    ])
+
+
 def counts(Batch batch not None) -> dict:
     """How much of everything the batch holds, by name."""
     return {
@@ -115,6 +129,15 @@ def answer(Batch batch not None, uint32_t index, records, uint32_t status=FOUND)
     if count:
         view = np.ascontiguousarray(records).view(np.uint8)
         memcpy(place, &view[0], count * <uint64_t>dtype.itemsize)
+
+
+def ones(dtype, count: int):
+    """`count` records of small numbers that the encoder can write, whatever their type."""
+    array = np.zeros(count, dtype)
+    for name in dtype.names:
+        if name not in ("reserved", "flags", "state"):
+            array[name] = 1
+    return array
 
 
 def clear(Batch batch not None) -> None:

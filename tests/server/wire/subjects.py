@@ -5,14 +5,10 @@ from collections.abc import Iterable, Iterator
 from random import Random
 from typing import Any
 
-import numpy as np
-
 from engine._core.batch import Batch
 from server import wire
-from server.wire import tools
 from tests.models.wire import Asked, Limits, Told
 
-READS = {"get_account_transfers", "get_account_balances", "query_accounts", "query_transfers"}
 NAMES = {
     1: "create_accounts",
     2: "create_transfers",
@@ -26,15 +22,16 @@ NAMES = {
     34: "logon",
     35: "ping",
 }
+USER_DATA = ("user_data_64", "user_data_32")
 FIELDS = {
-    "create_accounts": ("id", "ledger", "code", "flags", "overdraft_limit", "timestamp"),
+    "create_accounts": ("id", "ledger", "code", "flags", "overdraft_limit", "timestamp", *USER_DATA),
     "create_transfers": (
         "debit_account_id", "credit_account_id", "amount", "ledger", "code", "flags", "timeout", "timestamp",
+        *USER_DATA,
     ),
     "update_accounts": ("id", "overdraft_limit", "fields", "frozen"),
 }  # fmt: skip
-FILTER = ("account_id", "timestamp_min", "timestamp_max", "ledger", "limit", "code", "flags")
-USER_DATA = ("user_data_64", "user_data_32")
+FILTER = ("account_id", "timestamp_min", "timestamp_max", "ledger", "limit", "code", "flags", *USER_DATA)
 
 
 def make_parser(limits: Limits, **more: int) -> wire.Parser:
@@ -55,8 +52,8 @@ def splits(data: bytes, random: Random) -> Iterator[bytes]:
         at += size
 
 
-def run(pieces: Iterable[bytes], limits: Limits) -> tuple[list[dict[str, Any]], bool]:
-    """Feed the pieces one by one; return the dump of everything asked and whether the parser wants to close."""
+def parse(pieces: Iterable[bytes], limits: Limits) -> tuple[Batch, bool]:
+    """Feed the pieces one by one into one batch; return it and whether the parser wants to close."""
     parser = make_parser(limits)
     batch = Batch()
     closed = False
@@ -67,28 +64,22 @@ def run(pieces: Iterable[bytes], limits: Limits) -> tuple[list[dict[str, Any]], 
             batch.answers[parser.cold.answer] = wire.result_line(parser.cold.id, {}, 1, parser.cold.jsonrpc)
         closed = outcome == wire.CLOSE
         assert outcome != wire.FULL
-    return tools.dump(batch), closed
+    return batch, closed
 
 
-def number(item: Any, name: str) -> int:
-    return int(item[f"{name}_hi"]) << 64 | int(item[f"{name}_lo"])
-
-
-def item_values(method: str, item: np.void) -> dict[str, Any]:
+def item_values(method: str, item: dict[str, int]) -> dict[str, Any]:
+    """One item in the names of the protocol."""
     if method == "lookup_accounts":
         assert item["hi"] == 0
-        return {"id": int(item["lo"])}
+        return {"id": item["lo"]}
     if method == "lookup_transfers":
-        return {"id": int(item["hi"]) << 64 | int(item["lo"])}
-    values = {name: int(item[name]) for name in FIELDS.get(method, FILTER)}
-    if method != "update_accounts":
-        values |= {name: int(item[name]) for name in USER_DATA}
-        values["user_data_128"] = number(item, "user_data_128")
-    if method == "create_transfers":
-        values["id"] = number(item, "id")
-        values["pending_id"] = number(item, "pending_id")
-    elif "reserved" in item.dtype.names:
-        assert item["reserved"] == 0
+        return {"id": item["hi"] << 64 | item["lo"]}
+    names = FIELDS.get(method, FILTER)
+    values = {name: item[name] for name in names}
+    for name in ("id", "pending_id", "user_data_128"):
+        if f"{name}_hi" in item:
+            values[name] = item[f"{name}_hi"] << 64 | item[f"{name}_lo"]
+    assert not item.get("reserved")
     return values
 
 
@@ -104,6 +95,8 @@ def in_words(dump: list[dict[str, Any]]) -> list[Asked | Told]:
             said.append(Told(error["code"], None if request_id == "null" else request_id, error["message"]))
             continue
         method = NAMES[request["kind"]]
-        items = () if request["items"] is None else tuple(item_values(method, item) for item in request["items"])
+        array = request["items"]
+        rows = [] if array is None else array.tolist()
+        items = tuple(item_values(method, dict(zip(array.dtype.names, row, strict=True))) for row in rows)
         said.append(Asked(method, request["id"].decode(), bool(request["reply_flags"] & 1), items))
     return said
