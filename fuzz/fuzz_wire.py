@@ -28,7 +28,7 @@ from tests.models import wire as model
 from tests.server.wire.lines import Lines
 from tests.server.wire.subjects import in_words, parse, splits
 
-EVERYTHING = frozenset(model.METHODS) - {"logon", "ping"}
+EVERYTHING = frozenset(model.METHODS) - model.ALWAYS
 SPOILS = (0.0, 0.005, 0.02, 0.1)
 LEAK_MAX = 128 * 2**20
 """Bytes that memory may grow after the first 50,000 inputs; the corpus in memory is most of it."""

@@ -32,7 +32,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Asked:
-    """A request that is executed; `id` is the JSON text of its id."""
+    """A request that is executed; `id` is the JSON text of its id. The method "answer" is any of ANSWERED."""
 
     method: str
     id: str
@@ -59,6 +59,10 @@ class Told:
 
 
 FATAL = (-32700, -32004)
+ALWAYS = frozenset({"logon", "ping"})
+"""Methods that need no permission."""
+ANSWERED = frozenset({"logon", "server_status", "take_snapshot"})
+"""Methods that the server answers beside the engine; a batch holds only the place of the answer."""
 
 
 class WireError(Exception):
@@ -130,12 +134,12 @@ def read_line(line: bytes, limits: Limits) -> Asked | Refused:
         method = values["method"]
         if method not in METHODS:
             raise WireError(-32601)
-        if method not in {"ping", "logon"} and method not in limits.allowed:
+        if method not in ALWAYS and method not in limits.allowed:
             raise WireError(-32002 if limits.logged_on else -32001)
         items = METHODS[method](params, limits)
     except WireError as error:
         return Refused(error.code, request_id, error.path)
-    return Asked(method, request_id, "jsonrpc" in raw, tuple(items))
+    return Asked("answer" if method in ANSWERED else method, request_id, "jsonrpc" in raw, tuple(items))
 
 
 def agree(parsed: list[Asked | Told], said: list[Asked | Refused]) -> bool:
@@ -413,7 +417,7 @@ def search(*, of_account: bool) -> Read:
     return read
 
 
-def ping(params: Any, limits: Limits) -> list[dict[str, Any]]:
+def nothing(params: Any, limits: Limits) -> list[dict[str, Any]]:
     if params is not WireError and params != []:
         raise WireError(-32602, "params")
     return []
@@ -443,7 +447,9 @@ def logon(params: Any, limits: Limits) -> list[dict[str, Any]]:
 
 METHODS: dict[str, Read] = {
     "logon": logon,
-    "ping": ping,
+    "ping": nothing,
+    "server_status": nothing,
+    "take_snapshot": nothing,
     "create_accounts": array(account),
     "create_transfers": array(transfer),
     "update_accounts": array(update),

@@ -210,7 +210,7 @@ class Lines:
             return self.odd()
         if method in items:
             return self.array([items[method]() for _ in range(self.random.choice([0, 1, 1, 1, 2, 3]))])
-        if method == "ping":
+        if method in {"ping", "server_status", "take_snapshot"}:
             return self.random.choice([None, None, "{}", "[]", "[ ]"])
         if method == "logon":
             return self.logon()
@@ -268,5 +268,5 @@ class Lines:
 METHODS = [
     "create_transfers", "create_transfers", "create_transfers", "create_accounts", "update_accounts",
     "lookup_accounts", "lookup_transfers", "get_account_transfers", "get_account_balances", "query_accounts",
-    "query_transfers", "ping", "logon",
+    "query_transfers", "ping", "logon", "server_status", "take_snapshot",
 ]  # fmt: skip

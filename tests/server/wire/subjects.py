@@ -19,7 +19,7 @@ NAMES = {
     20: "get_account_balances",
     21: "query_accounts",
     22: "query_transfers",
-    34: "logon",
+    34: "answer",
     35: "ping",
 }
 USER_DATA = ("user_data_64", "user_data_32")

@@ -6,11 +6,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from server.wire import tools
-from tests.models.wire import METHODS, Limits, agree, read_stream
+from tests.models.wire import ALWAYS, METHODS, Limits, agree, read_stream
 from tests.server.wire.lines import Lines
 from tests.server.wire.subjects import in_words, parse, splits
 
-EVERYTHING = frozenset(METHODS) - {"logon", "ping"}
+EVERYTHING = frozenset(METHODS) - ALWAYS
 SLOW = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 limits = st.builds(

@@ -414,6 +414,18 @@ def test_a_signed_logon_takes_the_timestamp_in_both_forms():
         assert parser.cold.params == wire.Logon("a", None, stamp, "n", "s", "string")
 
 
+@pytest.mark.parametrize("method", ["server_status", "take_snapshot"])
+def test_what_an_administrator_asks_is_answered_by_the_server(method: str):
+    parser, batch = make_parser(), Batch()
+    parser.feed(line(method, {}) + f'{{"id":2,"method":"{method}"}}\n'.encode() + line("ping", {}))
+    for place in (0, 1):
+        assert parser.parse(batch, 1) == wire.COLD
+        assert parser.cold == wire.Cold(method, None, place, place, b"%d" % (place + 1), jsonrpc=False)
+    assert parser.parse(batch, 1) == wire.IDLE
+    assert [request["kind"] for request in tools.dump(batch)] == [34, 34, 35]
+    assert bad(line(method, [1]))[2] == f"params: {method} takes none"
+
+
 # --- values -----------------------------------------------------------------------------------------------------------
 
 INT63, INT64, INT32 = 2**63 - 1, 2**64 - 1, 2**32 - 1
