@@ -7,7 +7,7 @@ DATA ?= data
 export TONGBAO_MARCH ?= native
 
 .DEFAULT_GOAL := help
-.PHONY: help env build run berka test test-long lint debug asan fuzz bench clean
+.PHONY: help env build run berka test test-long crash lint debug asan fuzz bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,6 +53,9 @@ test: lint  ## everything that fits into minutes
 
 test-long: env  ## a million steps against the plain ledger, and whatever else takes long
 	$(BIN)/python -m pytest -m long $(ARGS)
+
+crash: env  ## N=500 SEED=7: kill server and PostgreSQL with -9 under load, restart, audit every transfer
+	$(BIN)/python -m tests.crash --kills $(or $(N),100) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 # A twin is a copy of the tree under build/, compiled in another way, so that both can be used side by side.
 define twin
