@@ -1,0 +1,291 @@
+"""The audits can fail: each is given what really happened with one thing changed, and must say which kind of thing.
+
+One server and its clients work for a moment and nobody is killed. Their journals are then judged again and again: as
+they are, and doctored.
+"""
+
+import copy
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from tests.crash.books import Books, Hold, hold_problem, outcomes_of
+from tests.crash.channel import Channel
+from tests.crash.control import Control, Gate
+from tests.crash.findings import Finding, Findings
+from tests.crash.journals import Ack, Journal, path_of
+from tests.crash.log import Log
+from tests.crash.order import Highest, LowestAfter, Order
+from tests.crash.processes import Clients, ServerProcess
+from tests.crash.run import SETTINGS
+from tests.crash.workload import CODE, LEDGER, READERS_FROM, SETUP, UNIFORM, Workload
+
+pytestmark = pytest.mark.crash
+
+SEED = 11
+NUMBERS = (1, 2, READERS_FROM)
+
+
+@dataclass
+class Evidence:
+    """What a moment of work has left: the server, its journals and the answers to the set-up."""
+
+    server: ServerProcess
+    directory: Path
+    set_up: list[dict[str, object]]
+
+    def judge(self, change: Callable[[list[Ack]], None] = lambda _: None) -> Findings:
+        """Return what the audits find when `change` has been made to the replies."""
+        findings = Findings()
+        log = Log(lambda: self.server.cluster.dsn)
+        workloads = {number: Workload(SEED, number) for number in NUMBERS}
+        books = Books(workloads, findings, log, Random(0))
+        order = Order(books, log, findings)
+        journals = {number: Journal(number, path_of(self.directory, number)) for number in NUMBERS}
+        acks = [ack for journal in journals.values() for ack in journal.load()]
+        change(acks)
+        books.set_up(self.set_up)
+        for number, journal in journals.items():
+            assert not journal.faults
+            for n in range(journal.next_n):
+                books.intended(number, n)
+        log.advance(findings)
+        for ack in acks:
+            books.acknowledged(ack)
+        with Channel(self.server.port) as channel:
+            books.audit(channel, all_of_it=True)
+            books.check_history(channel)
+        order.audit(journals, acks)
+        return findings
+
+
+@pytest.fixture(scope="module")
+def evidence(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Evidence]:
+    directory = tmp_path_factory.mktemp("evidence")
+    server = ServerProcess(directory, SETTINGS)
+    server.adopt(template)
+    control = Control(directory / "control", create=True)
+    control.move(Gate.CLOSED)
+    clients = None
+    try:
+        server.start()
+        server.wait_ready()
+        with Channel(server.port) as channel:
+            results = channel.call("create_accounts", SETUP).result
+        control.port = server.port
+        clients = Clients(directory, list(NUMBERS), SEED, 300.0)
+        control.move(Gate.RUN)
+        deadline = time.monotonic() + 60
+        while any(not path.exists() or path.stat().st_size < 60_000 for path in paths(directory)):
+            assert time.monotonic() < deadline, server.log_tail()
+            time.sleep(0.02)
+        control.move(Gate.DRAIN)
+        while not all(control.quiet(number) for number in NUMBERS):
+            assert time.monotonic() < deadline, server.log_tail()
+            time.sleep(0.02)
+        clients.end()
+        time.sleep(3.5)  # whatever has a timeout expires: the state is at rest
+        yield Evidence(server, directory, results)
+    finally:
+        if clients is not None:
+            clients.end()
+        server.end()
+
+
+def paths(directory: Path) -> list[Path]:
+    return [path_of(directory, number) for number in NUMBERS]
+
+
+def test_what_happened_is_in_order(evidence: Evidence) -> None:
+    findings = evidence.judge()
+    assert not len(findings), findings.report()
+
+
+# --- one thing changed
+
+
+def kind_of(ack: Ack) -> str:
+    return Workload(SEED, ack.client).kind(ack.n)
+
+
+def last(acks: list[Ack], which: Callable[[Ack], bool]) -> Ack:
+    """Return the newest reply of a kind, with a copy of its members that may be changed."""
+    ack = next(ack for ack in sorted(acks, key=lambda ack: -ack.got) if which(ack))
+    ack.reply = copy.deepcopy(ack.reply)
+    return ack
+
+
+def created(ack: Ack) -> bool:
+    return kind_of(ack) == "single" and ack.first and ack.reply["result"][0]["status"] == "created"
+
+
+def repeated(ack: Ack) -> bool:
+    return kind_of(ack) in {"single", "counter"} and not ack.first and ack.reply["result"][0]["status"] == "exists"
+
+
+def said_created_of_what_is_not_there(acks: list[Ack]) -> None:
+    last(acks, lambda ack: kind_of(ack) == "refused" and ack.first).reply["result"][0]["status"] = "created"
+
+
+def said_refused_of_what_is_there(acks: list[Ack]) -> None:
+    last(acks, created).reply["result"][0]["status"] = "exceeds_credits"
+
+
+def another_timestamp(acks: list[Ack]) -> None:
+    last(acks, created).reply["result"][0]["timestamp"] += 1
+
+
+def repeat_created_again(acks: list[Ack]) -> None:
+    ack = last(acks, repeated)
+    ack.reply["result"][0] = {"status": "created", "timestamp": ack.reply["result"][0]["timestamp"] + 10**6}
+
+
+def repeat_of_another_time(acks: list[Ack]) -> None:
+    last(acks, repeated).reply["result"][0]["timestamp"] -= 1
+
+
+def repeat_refused(acks: list[Ack]) -> None:
+    last(acks, repeated).reply["result"][0]["status"] = "exists_with_different_amount"
+
+
+def chain_half_done(acks: list[Ack]) -> None:
+    ack = last(acks, lambda ack: kind_of(ack) == "chain" and ack.first)
+    ack.reply["result"][0]["status"] = "linked_event_failed"
+
+
+def seq_too_low(acks: list[Ack]) -> None:
+    last(acks, created).reply["seq"] -= 3
+
+
+def seq_too_high(acks: list[Ack]) -> None:
+    last(acks, lambda ack: created(ack) and ack.seq < max(other.seq for other in acks) - 5).reply["seq"] += 3
+
+
+def unexplained_error(acks: list[Ack]) -> None:
+    last(acks, lambda ack: kind_of(ack) == "read_counter").reply = {"error": {"code": -32000, "message": "internal"}}
+
+
+def read_too_much(acks: list[Ack]) -> None:
+    last(acks, lambda ack: kind_of(ack) == "read_counter").reply["result"][0]["credits_posted"] += 1_000
+
+
+def read_one_too_many(acks: list[Ack]) -> None:
+    """Everybody's last transfers come after the first reads."""
+    ack = min((ack for ack in acks if kind_of(ack) == "read_counter"), key=lambda ack: ack.got)
+    ack.reply = copy.deepcopy(ack.reply)
+    newest = max(other.reply["result"][0]["credits_posted"] for other in acks if kind_of(other) == "read_counter")
+    ack.reply["result"][0]["credits_posted"] = newest
+
+
+def read_too_little(acks: list[Ack]) -> None:
+    last(acks, lambda ack: kind_of(ack) == "read_counter").reply["result"][0]["credits_posted"] -= 20
+
+
+def history_of_another_time(acks: list[Ack]) -> None:
+    last(acks, lambda ack: kind_of(ack) == "read_history").reply["result"][0]["timestamp"] += 1
+
+
+def own_transfers_not_seen(acks: list[Ack]) -> None:
+    ack = last(acks, lambda ack: kind_of(ack) == "read_transfers" and any(ack.reply["result"]))
+    ack.reply["result"] = [None] * len(ack.reply["result"])
+
+
+def account_created_twice(acks: list[Ack]) -> None:
+    ack = last(acks, lambda ack: kind_of(ack) == "open" and ack.first)
+    again = copy.deepcopy(ack)
+    again.first = False
+    again.reply["result"][0]["timestamp"] += 10**6
+    acks.append(again)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        (said_created_of_what_is_not_there, Finding.LOST),
+        (said_refused_of_what_is_there, Finding.PHANTOM),
+        (another_timestamp, Finding.ALTERED),
+        (repeat_created_again, Finding.DOUBLED),
+        (account_created_twice, Finding.DOUBLED),
+        (repeat_of_another_time, Finding.RETRY),
+        (repeat_refused, Finding.RETRY),
+        (chain_half_done, Finding.TORN),
+        (seq_too_low, Finding.ORDER),
+        (seq_too_high, Finding.ORDER),
+        (unexplained_error, Finding.PROTOCOL),
+        (read_too_much, Finding.DIRTY_READ),
+        (read_one_too_many, Finding.DIRTY_READ),
+        (read_too_little, Finding.STALE_READ),
+        (history_of_another_time, Finding.DIRTY_READ),
+        (own_transfers_not_seen, Finding.STALE_READ),
+    ],
+)
+def test_a_change_is_found(evidence: Evidence, change: Callable[[list[Ack]], None], kind: Finding) -> None:
+    findings = evidence.judge(change)
+    assert kind in findings.kinds, findings.report()
+
+
+def test_money_that_nobody_meant_is_found(evidence: Evidence) -> None:
+    """Last in this file: it changes the ledger."""
+    item = {
+        "id": "00000000-0000-4000-8000-000000000001",
+        "debit_account_id": UNIFORM[0],
+        "credit_account_id": UNIFORM[1],
+        "amount": 7,
+        "ledger": LEDGER,
+        "code": CODE,
+    }
+    with Channel(evidence.server.port) as channel:
+        assert channel.call("create_transfers", [item]).result[0]["status"] == "created"
+    findings = evidence.judge()
+    assert findings.counts == {Finding.BALANCE: 2}, findings.report()
+
+
+# --- the parts that judge
+
+
+def test_what_answers_mean() -> None:
+    def results(*statuses: str) -> list[dict[str, Any]]:
+        return [{"status": status, "timestamp": 10 + place} for place, status in enumerate(statuses)]
+
+    chain: list[dict[str, Any]] = [{"flags": ["linked"]}, {"flags": ["linked"]}, {"flags": []}]
+    assert outcomes_of(chain, results("created", "created", "created")) == [(True, 10), (True, 11), (True, 12)]
+    assert outcomes_of(chain, results("exists", "linked_event_failed", "linked_event_failed")) == [
+        (True, 10),
+        (True, 0),
+        (True, 0),
+    ]
+    failed = results("linked_event_failed", "debit_account_not_found", "linked_event_failed")
+    assert outcomes_of(chain, failed) == [(False, 0)] * 3
+    assert outcomes_of(chain, results("created", "linked_event_failed", "created")) is None
+    assert outcomes_of([{}, {}], results("exceeds_credits", "exists")) == [(False, 0), (True, 11)]
+
+
+def test_what_may_be_said_of_a_pending_transfer() -> None:
+    second = 10**9
+
+    def hold(state: str = "pending", resolved: tuple[str, int, str] | None = None) -> Hold:
+        return Hold(100, amount=5, debit=1, credit=2, expires=100 + second, state=state, resolved=resolved)
+
+    assert hold_problem(hold(), 200) is None
+    assert hold_problem(hold(), 10 * second) is not None
+    assert hold_problem(hold("expired"), 200) is not None
+    assert hold_problem(hold("expired"), 2 * second) is None
+    assert hold_problem(hold("posted"), 200) is not None
+    assert hold_problem(hold("posted", ("posted", 150, "x")), 200) is None
+    assert hold_problem(hold("posted", ("voided", 150, "x")), 200) is not None
+    assert hold_problem(hold("expired", ("posted", 150, "x")), 2 * second) is not None
+    assert hold_problem(hold("voided", ("voided", 200 + second, "x")), 3 * second) is not None
+
+
+def test_highest_and_lowest() -> None:
+    highest = Highest()
+    for at, value in ((1, 5), (3, 2), (7, 9)):
+        highest.note(at, value)
+    assert [highest.before(at) for at in (1, 2, 4, 7, 8)] == [0, 5, 5, 5, 9]
+    lowest = LowestAfter([(3, 8), (1, 6), (7, 9)])
+    assert [lowest.than(at) for at in (0, 1, 2, 3, 7)] == [6, 8, 8, 9, 2**63]

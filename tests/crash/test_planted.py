@@ -1,0 +1,42 @@
+"""The crash test can fail: each planted fault is found, and called by its right name, within a few kills."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.crash.findings import Finding
+from tests.crash.nemesis import Moment, Round, Strike, Target
+from tests.crash.run import Options, run
+
+pytestmark = pytest.mark.crash
+
+KILLS_MAX = 12
+COMMIT = Strike(Target.BOTH, Moment.COMMIT, 0.0)
+SERVER = Strike(Target.SERVER, Moment.LOAD, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "strike", "rate", "kind"),
+    [
+        ("reply_before_commit", COMMIT, 350.0, Finding.LOST),
+        ("read_uncommitted", COMMIT, 350.0, Finding.DIRTY_READ),
+        ("forget_ids", SERVER, 350.0, Finding.DOUBLED),
+        # Little load: the kill finds the last batch answered.
+        ("forget_last_row", SERVER, 60.0, Finding.LOST),
+    ],
+)
+def test_a_planted_fault_is_found(
+    tmp_path: Path, template: Path, fault: str, strike: Strike, rate: float, kind: Finding
+) -> None:
+    options = Options(
+        tmp_path / "run",
+        seed=20,
+        rate=rate,
+        template=template,
+        fault=fault,
+        until=frozenset({kind}),
+        rounds=(Round(0.3, strike),) * KILLS_MAX,
+    )
+    summary = run(options)
+    assert kind in summary.findings.kinds, summary.table()
+    assert Finding.STUCK not in summary.findings.kinds, summary.table()
