@@ -74,7 +74,7 @@ asan: env  ## address and undefined-behaviour sanitizers over the compiled modul
 	  ../../$(BIN)/python setup.py --quiet build_ext --inplace --parallel 2
 	cd build/asan && ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
 	  LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
-	  ../../$(BIN)/python -X faulthandler -m pytest -m "not long and not crash" $(or $(ARGS),tests/engine tests/server/wire)
+	  ../../$(BIN)/python -X faulthandler -m pytest --capture=sys -m "not long and not crash" $(or $(ARGS),tests/engine tests/server/wire)
 
 RUNS ?= 2000000
 fuzz: env  ## the wire against its plain model, RUNS=2000000 inputs found by atheris

@@ -89,34 +89,42 @@ _load_tables()
 
 
 # --- columns --------------------------------------------------------------------------------------
+# A column begins where the one before it ended, so wide values may stand at odd places: they are written by memcpy, which
+# the compiler turns into the same single store.
 
-cdef uint32_t gather_8(const char* base, size_t stride, size_t count, uint64_t* out) noexcept nogil:
+cdef uint32_t gather_8(const char* base, size_t stride, size_t count, uint8_t* out) noexcept nogil:
     cdef size_t index
     cdef uint64_t first = (<const uint64_t*>base)[0]
     cdef uint64_t differs = 0
+    cdef uint64_t value
     for index in range(count):
-        out[index] = (<const uint64_t*>(base + index * stride))[0]
-        differs |= out[index] ^ first
+        value = (<const uint64_t*>(base + index * stride))[0]
+        memcpy(out + 8 * index, &value, 8)
+        differs |= value ^ first
     return VALUES if differs else (CONSTANT if first else ZEROS)
 
 
-cdef uint32_t gather_4(const char* base, size_t stride, size_t count, uint32_t* out) noexcept nogil:
+cdef uint32_t gather_4(const char* base, size_t stride, size_t count, uint8_t* out) noexcept nogil:
     cdef size_t index
     cdef uint32_t first = (<const uint32_t*>base)[0]
     cdef uint32_t differs = 0
+    cdef uint32_t value
     for index in range(count):
-        out[index] = (<const uint32_t*>(base + index * stride))[0]
-        differs |= out[index] ^ first
+        value = (<const uint32_t*>(base + index * stride))[0]
+        memcpy(out + 4 * index, &value, 4)
+        differs |= value ^ first
     return VALUES if differs else (CONSTANT if first else ZEROS)
 
 
-cdef uint32_t gather_2(const char* base, size_t stride, size_t count, uint16_t* out) noexcept nogil:
+cdef uint32_t gather_2(const char* base, size_t stride, size_t count, uint8_t* out) noexcept nogil:
     cdef size_t index
     cdef uint16_t first = (<const uint16_t*>base)[0]
     cdef uint16_t differs = 0
+    cdef uint16_t value
     for index in range(count):
-        out[index] = (<const uint16_t*>(base + index * stride))[0]
-        differs |= out[index] ^ first
+        value = (<const uint16_t*>(base + index * stride))[0]
+        memcpy(out + 2 * index, &value, 2)
+        differs |= value ^ first
     return VALUES if differs else (CONSTANT if first else ZEROS)
 
 
@@ -131,11 +139,11 @@ cdef uint8_t* encode_table(const Table* table, const char* base, size_t count, u
     for column in range(table.columns):
         width = table.widths[column]
         if width == 8:
-            mode = gather_8(base + table.offsets[column], table.size, count, <uint64_t*>out)
+            mode = gather_8(base + table.offsets[column], table.size, count, out)
         elif width == 4:
-            mode = gather_4(base + table.offsets[column], table.size, count, <uint32_t*>out)
+            mode = gather_4(base + table.offsets[column], table.size, count, out)
         else:
-            mode = gather_2(base + table.offsets[column], table.size, count, <uint16_t*>out)
+            mode = gather_2(base + table.offsets[column], table.size, count, out)
         modes |= <uint64_t>mode << (2 * column)
         if mode == VALUES:
             out += count * width
