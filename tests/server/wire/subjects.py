@@ -34,9 +34,13 @@ FIELDS = {
 FILTER = ("account_id", "timestamp_min", "timestamp_max", "ledger", "limit", "code", "flags", *USER_DATA)
 
 
-def make_parser(limits: Limits, **more: int) -> wire.Parser:
+def make_parser(limits: Limits) -> wire.Parser:
+    """A parser with these limits, whose batches are never full."""
     parser = wire.Parser(
-        line_max=limits.line_max, items_max=limits.items_max, query_limit_max=limits.query_limit_max, **more
+        line_max=limits.line_max,
+        items_max=limits.items_max,
+        query_limit_max=limits.query_limit_max,
+        batch_items_max=2**30,
     )
     mask = sum(wire.Method[name.upper()] for name in limits.allowed)
     parser.allow(mask, 7, logged_on=limits.logged_on, int64_strings=False)
