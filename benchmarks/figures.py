@@ -1,0 +1,141 @@
+"""What a benchmark gives: figures, each beside its first gate and its goal, with the facts of the machine."""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What a figure is to reach."""
+
+    gate: float
+    goal: float
+    at_most: bool = False
+    """Less is better."""
+
+
+GATES: dict[str, Gate] = {
+    "request/serial": Gate(3_000, 3_500),
+    "request/serial p50": Gate(0.27, 0.25, at_most=True),
+    "request/1 x 64": Gate(100_000, 150_000),
+    "request/1 x 64 p99": Gate(20, 3, at_most=True),
+    "request/16 x 64": Gate(400_000, 1_000_000),
+    "request/16 x 64 p99": Gate(117, 20, at_most=True),
+    "request/64 x 16": Gate(400_000, 1_000_000),
+    "request/64 x 16 p99": Gate(117, 20, at_most=True),
+    "request/open 100 k/s p99": Gate(5, 2, at_most=True),
+    "request/open 300 k/s p99": Gate(10, 4, at_most=True),
+    "request/batches of 1,000": Gate(600_000, 1_200_000),
+    "request/times plain PostgreSQL": Gate(40, 100),
+    "request/times plain PostgreSQL, hot account": Gate(40, 100),
+    "path/16 x 64 without the commit": Gate(1_000_000, 2_000_000),
+    "posting/10 k accounts": Gate(7e6, 12e6),
+    "posting/1 M accounts": Gate(3.5e6, 7e6),
+    "posting/10 M accounts": Gate(2.5e6, 5e6),
+    "recovery/10 M transfers": Gate(10, 3, at_most=True),
+    "snapshot/stall p99.9": Gate(50, 10, at_most=True),
+    "memory/bytes per transfer": Gate(256, 180, at_most=True),
+}
+"""First gates and goals of the project, on the machine it is developed on: 2 virtual cores that the server, PostgreSQL
+and the load generator share."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured number. `name` is that of a gate, or free; `note` says what else one must know to read it."""
+
+    name: str
+    value: float
+    unit: str
+    note: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> str:
+        """How it stands to its gate: "goal", "gate", "below", or "" when it has none."""
+        wanted = GATES.get(self.name)
+        if wanted is None:
+            return ""
+        sign = -1 if wanted.at_most else 1
+        if sign * self.value >= sign * wanted.goal:
+            return "goal"
+        return "gate" if sign * self.value >= sign * wanted.gate else "below"
+
+
+Measure = Callable[[bool], Iterator[Figure]]
+"""Yields figures; True: the full sizes, False: what fits into a minute."""
+
+
+def main(description: str | None, measure: Measure) -> None:
+    """The command line of one benchmark: `python -m benchmarks.bench_… [--full] [--json]`."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--full", action="store_true", help="the full sizes, minutes instead of seconds")
+    parser.add_argument("--json", action="store_true", help="one JSON object per figure and line")
+    arguments = parser.parse_args()
+    figures = []
+    for figure in measure(arguments.full):
+        figures.append(figure)
+        if arguments.json:
+            print(json.dumps(asdict(figure)), flush=True)
+        else:
+            print(f"{figure.name:<45}{shown(figure.value):>14} {figure.unit:<16} {figure.note}", flush=True)
+    if not arguments.json:
+        show(figures, sys.stdout.isatty())
+
+
+def shown(value: float) -> str:
+    """A number for people: thousands with commas, small ones with three digits."""
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3g}"
+
+
+def show(figures: list[Figure], colour: bool) -> None:
+    """Print figures beside their gates and goals."""
+    table = Table()
+    table.add_column("figure")
+    for name in ("measured", "gate", "goal", "reached"):
+        table.add_column(name, justify="right")
+    table.add_column("unit")
+    table.add_column("note")
+    styles = {"goal": "bold green", "gate": "green", "below": "red", "": ""}
+    for figure in figures:
+        wanted = GATES.get(figure.name)
+        sign = "≤ " if wanted and wanted.at_most else ""
+        table.add_row(
+            figure.name,
+            shown(figure.value),
+            f"{sign}{shown(wanted.gate)}" if wanted else "",
+            f"{sign}{shown(wanted.goal)}" if wanted else "",
+            figure.verdict,
+            figure.unit,
+            figure.note,
+            style=styles[figure.verdict],
+        )
+    Console(no_color=not colour, width=None if colour else 160).print(table)
+
+
+def machine() -> dict[str, Any]:
+    """The facts without which a figure means nothing."""
+    cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), ":")
+    memory = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemTotal"))
+    commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    return {
+        "cpu": cpu.partition(":")[2].strip(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(int(memory.split()[1]) / 2**20, 1),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "commit": commit.stdout.strip(),
+        "load_average_before": os.getloadavg()[0],
+        "huge_pages": Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text().strip(),
+    }
