@@ -80,3 +80,11 @@ RUNS ?= 2000000
 fuzz: env  ## the wire against its plain model, RUNS=2000000 inputs found by atheris
 	$(BIN)/pip install --quiet --disable-pip-version-check "atheris>=3,<4"
 	$(BIN)/python fuzz/fuzz_wire.py --runs $(RUNS)
+
+# --- measuring --------------------------------------------------------------------------------------
+
+bench: env  ## figures beside their gates and goals; FULL=1 takes the full sizes (docs/BENCHMARKS.md)
+	@for name in wire posting journal request recovery; do \
+	  test -f benchmarks/bench_$$name.py || continue; \
+	  $(BIN)/python -m benchmarks.bench_$$name $(if $(FULL),--full) || exit 1; \
+	done

@@ -1,0 +1,57 @@
+"""End to end: requests through a real server on its private PostgreSQL, each reply after its commit.
+
+Server, PostgreSQL and load generator share the machine. Closed loops with 1, 64 and 1,024 requests in flight,
+batches of 1,000 transfers, and open loops, whose schedule does not wait for replies.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.figures import Figure, main
+from benchmarks.serving import Serving
+from loadtest.generator import run
+from loadtest.workload import Workload
+
+ACCOUNTS = 10_000
+
+
+def measure(full: bool) -> Iterator[Figure]:
+    """Yield the figures; latencies in milliseconds."""
+    seconds = 20.0 if full else 4.0
+    with tempfile.TemporaryDirectory() as directory:
+        server = Serving(Path(directory))
+        server.start()
+        try:
+            loads: tuple[tuple[str, dict[str, Any]], ...] = (
+                ("request/serial", {"connections": 1, "depth": 1}),
+                ("request/1 x 64", {"connections": 1, "depth": 64}),
+                ("request/64 x 1", {"connections": 64, "depth": 1}),
+                ("request/16 x 64", {"connections": 16, "depth": 64}),
+                ("request/64 x 16", {"connections": 64, "depth": 16}),
+                ("request/batches of 1,000", {"connections": 4, "depth": 4, "items": 1_000}),
+                ("request/open 100 k/s", {"connections": 16, "rate": 100_000.0}),
+                ("request/open 300 k/s", {"connections": 16, "rate": 300_000.0}),
+            )
+            for seed, (name, load) in enumerate(loads):
+                result = run(
+                    Workload(seed=seed, accounts=ACCOUNTS), port=server.port, seconds=seconds, warm_up=1.0, **load
+                )
+                if not result["ok"]:
+                    raise RuntimeError(f"{name}: {result}")
+                yield from _figures(name, result)
+        finally:
+            server.stop()
+
+
+def _figures(name: str, result: dict[str, Any]) -> Iterator[Figure]:
+    latency = result["latency_us"]
+    note = f"p50 {latency['p50'] / 1e3:.2f}, p99 {latency['p99'] / 1e3:.2f}, p99.9 {latency['p99_9'] / 1e3:.2f} ms"
+    yield Figure(name, result["transfers_per_second"], "transfers/s", note, result)
+    for quantile in ("p50", "p99"):
+        yield Figure(f"{name} {quantile}", latency[quantile] / 1e3, "ms")
+
+
+if __name__ == "__main__":
+    main(__doc__, measure)
