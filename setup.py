@@ -50,6 +50,7 @@ MODULES = [
     "server.wire.buffer",
     "server.wire.output",
     "server.wire.scan",
+    "server.wire.shapes",
     "server.wire.items",
     "server.wire.parser",
     "server.wire.encode",

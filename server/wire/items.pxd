@@ -6,7 +6,6 @@
 
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 from engine._core.batch cimport Batch
-from server.wire.text cimport Names
 
 cdef enum Reason:
     REASON_NONE = 0
@@ -41,5 +40,3 @@ cdef const uint8_t* read_params(
 ) noexcept nogil
 
 cdef object explain(int method, Reading* reading)   # the message of -32602
-
-cdef void build_names(Names* names, list texts) except *    # at most 31 names of at most 31 bytes

@@ -1,6 +1,5 @@
-"""See `items.pxd`. The shapes stand in one table, from which the readers and the messages both work."""
+"""See `items.pxd`."""
 
-from libc.stddef cimport size_t
 from libc.stdint cimport uint16_t
 from libc.string cimport memset
 
@@ -16,188 +15,23 @@ from server.wire.methods cimport (
     METHOD_UPDATE_ACCOUNTS,
 )
 from server.wire.scan cimport skip_value, unescape
+from server.wire.shapes cimport (
+    FILTER_CREDITS_FIELD, FILTER_DEBITS_FIELD, FILTER_LIMIT, FILTER_MIN, FILTER_REVERSED_FIELD, FILTER_UD128,
+    FILTER_UD32, FILTER_UD64, KIND_BOOLEAN, KIND_FLAGS, KIND_INTEGER, KIND_LIMIT, KIND_UUID, TRANSFER_AMOUNT,
+    TRANSFER_ID, TRANSFER_TEMPLATE, UPDATE_FROZEN_FIELD, UPDATE_LIMIT_FIELD, Field, Shape, account_fields,
+    account_filter_fields, account_filter_shape, account_shape, query_filter_fields, query_filter_shape,
+    transfer_fields, transfer_shape, update_fields, update_shape,
+)
 from server.wire.text cimport (
-    Names, TransferText, digits, find, names_build, quote, skip_blanks, transfer_template, uuid32, uuid36,
+    Names, TransferText, digits, find, quote, skip_blanks, transfer_template, uuid32, uuid36,
 )
 
 from msgspec.json import decode as json_decode
 
-from engine.results import AccountFlag, TransferFlag
-
-
-# --- shapes -------------------------------------------------------------------------------------
-
-cdef enum FieldKind:
-    KIND_INTEGER = 0
-    KIND_UUID = 1
-    KIND_FLAGS = 2
-    KIND_BOOLEAN = 3
-    KIND_LIMIT = 4                      # an integer whose maximum is reading.query_limit_max
-
-cdef struct Field:
-    int kind
-    int width                           # bytes of an integer
-    size_t offset                       # in the command struct
-    uint64_t minimum
-    uint64_t maximum
-
-cdef struct Shape:
-    Names names                         # of the fields, by index
-    Names* flags                        # index = number of the flag's bit
-    uint32_t required                   # bits of the fields that must be given
-    Field fields[16]
 
 cdef struct Seen:
     uint32_t given                      # bits of the fields that were given
     uint32_t true                       # bits of the boolean fields that were given as true
-
-cdef enum:                              # indices in the fields of SHAPES, as far as the code names them
-    TRANSFER_ID = 0
-    TRANSFER_DEBIT = 1
-    TRANSFER_CREDIT = 2
-    TRANSFER_AMOUNT = 3
-    TRANSFER_LEDGER = 4
-    TRANSFER_CODE = 5
-    TRANSFER_TEMPLATE = 0x3F            # these six
-    UPDATE_LIMIT_FIELD = 1
-    UPDATE_FROZEN_FIELD = 2
-    FILTER_MIN = 0
-    FILTER_MAX = 1
-    FILTER_LIMIT = 2
-    FILTER_REVERSED_FIELD = 3
-    FILTER_UD128 = 4
-    FILTER_UD64 = 5
-    FILTER_UD32 = 6
-    FILTER_CODE = 7
-    FILTER_DEBITS_FIELD = 9             # get_account_* only
-    FILTER_CREDITS_FIELD = 10
-
-cdef Names account_flags
-cdef Names transfer_flags
-cdef Shape account_shape
-cdef Shape transfer_shape
-cdef Shape update_shape
-cdef Shape account_filter_shape
-cdef Shape query_filter_shape
-
-cdef TransferCommand transfer_model
-cdef AccountCommand account_model
-cdef UpdateCommand update_model
-cdef Filter filter_model
-
-
-cdef void build_names(Names* names, list texts) except *:
-    cdef const uint8_t* pointers[32]
-    cdef unsigned int lengths[32]
-    cdef list padded = [text.encode() + bytes(32) for text in texts]
-    cdef bytes name
-    cdef int index
-    for index in range(len(texts)):
-        name = padded[index]
-        pointers[index] = <const uint8_t*><const char*>name
-        lengths[index] = <unsigned int>len(texts[index])
-    if len(texts) > 31 or not names_build(names, pointers, lengths, <int>len(texts)):
-        raise ImportError(f"server.wire.items: no perfect hash for {texts}")
-
-
-cdef size_t offset(const void* model, const void* member) noexcept:
-    return <size_t>(<const char*>member - <const char*>model)
-
-
-cdef list build(Shape* shape, Names* flags, list fields):
-    """Fields are (name, kind, offset, width, minimum, maximum, required)."""
-    memset(shape, 0, sizeof(Shape))
-    shape.flags = flags
-    build_names(&shape.names, [field[0] for field in fields])
-    for index, (_, kind, place, width, minimum, maximum, required) in enumerate(fields):
-        shape.fields[index].kind = kind
-        shape.fields[index].offset = place
-        shape.fields[index].width = width
-        shape.fields[index].minimum = minimum
-        shape.fields[index].maximum = maximum
-        if required:
-            shape.required |= 1 << index
-    return fields
-
-
-def integer(name: str, place: int, width: int, maximum: int, *, required: bool = False, minimum: int = 0) -> tuple:
-    return name, KIND_INTEGER, place, width, minimum, maximum, required
-
-
-def uuid(name: str, place: int, *, required: bool = False) -> tuple:
-    return name, KIND_UUID, place, 16, 0, 0, required
-
-
-def flag_array(place: int) -> tuple:
-    return "flags", KIND_FLAGS, place, 2, 0, 0, False
-
-
-def boolean(name: str) -> tuple:
-    return name, KIND_BOOLEAN, 0, 0, 0, 0, False
-
-
-ACCOUNT_FLAGS = [flag.name.lower() for flag in AccountFlag]
-TRANSFER_FLAGS = [flag.name.lower() for flag in TransferFlag]
-INT63, INT64, INT32, INT16 = 2**63 - 1, 2**64 - 1, 2**32 - 1, 2**16 - 1
-
-build_names(&account_flags, ACCOUNT_FLAGS)
-build_names(&transfer_flags, TRANSFER_FLAGS)
-
-ACCOUNT_FIELDS = build(&account_shape, &account_flags, [
-    integer("id", offset(&account_model, &account_model.id), 8, INT63, required=True),
-    integer("ledger", offset(&account_model, &account_model.ledger), 4, INT32, required=True),
-    integer("code", offset(&account_model, &account_model.code), 2, INT16, required=True),
-    flag_array(offset(&account_model, &account_model.flags)),
-    integer("overdraft_limit", offset(&account_model, &account_model.overdraft_limit), 8, INT63),
-    uuid("user_data_128", offset(&account_model, &account_model.user_data_128_lo)),
-    integer("user_data_64", offset(&account_model, &account_model.user_data_64), 8, INT64),
-    integer("user_data_32", offset(&account_model, &account_model.user_data_32), 4, INT32),
-    integer("timestamp", offset(&account_model, &account_model.timestamp), 8, INT63),
-])
-
-# The first six are the template's, in its order. All but `id` may be left out by a post or a void.
-TRANSFER_FIELDS = build(&transfer_shape, &transfer_flags, [
-    uuid("id", offset(&transfer_model, &transfer_model.id_lo), required=True),
-    integer("debit_account_id", offset(&transfer_model, &transfer_model.debit_account_id), 8, INT63, required=True),
-    integer("credit_account_id", offset(&transfer_model, &transfer_model.credit_account_id), 8, INT63, required=True),
-    integer("amount", offset(&transfer_model, &transfer_model.amount), 8, INT63, required=True),
-    integer("ledger", offset(&transfer_model, &transfer_model.ledger), 4, INT32, required=True),
-    integer("code", offset(&transfer_model, &transfer_model.code), 2, INT16, required=True),
-    flag_array(offset(&transfer_model, &transfer_model.flags)),
-    uuid("pending_id", offset(&transfer_model, &transfer_model.pending_id_lo)),
-    integer("timeout", offset(&transfer_model, &transfer_model.timeout), 4, INT32),
-    uuid("user_data_128", offset(&transfer_model, &transfer_model.user_data_128_lo)),
-    integer("user_data_64", offset(&transfer_model, &transfer_model.user_data_64), 8, INT64),
-    integer("user_data_32", offset(&transfer_model, &transfer_model.user_data_32), 4, INT32),
-    integer("timestamp", offset(&transfer_model, &transfer_model.timestamp), 8, INT63),
-])
-
-UPDATE_FIELDS = build(&update_shape, NULL, [
-    integer("id", offset(&update_model, &update_model.id), 8, INT63, required=True),
-    integer("overdraft_limit", offset(&update_model, &update_model.overdraft_limit), 8, INT63),
-    boolean("frozen"),
-])
-
-cdef list FILTER_FIELDS = [
-    integer("timestamp_min", offset(&filter_model, &filter_model.timestamp_min), 8, INT63),
-    integer("timestamp_max", offset(&filter_model, &filter_model.timestamp_max), 8, INT63),
-    ("limit", KIND_LIMIT, offset(&filter_model, &filter_model.limit), 4, 1, INT32, False),
-    boolean("reversed"),
-    uuid("user_data_128", offset(&filter_model, &filter_model.user_data_128_lo)),
-    integer("user_data_64", offset(&filter_model, &filter_model.user_data_64), 8, INT64),
-    integer("user_data_32", offset(&filter_model, &filter_model.user_data_32), 4, INT32),
-    integer("code", offset(&filter_model, &filter_model.code), 2, INT16, minimum=1),
-]
-QUERY_FIELDS = build(&query_filter_shape, NULL, [
-    *FILTER_FIELDS,
-    integer("ledger", offset(&filter_model, &filter_model.ledger), 4, INT32, minimum=1),
-])
-ACCOUNT_FILTER_FIELDS = build(&account_filter_shape, NULL, [
-    *FILTER_FIELDS,
-    integer("account_id", offset(&filter_model, &filter_model.account_id), 8, INT63, required=True, minimum=1),
-    boolean("debits"),
-    boolean("credits"),
-])
 
 
 # --- one value ----------------------------------------------------------------------------------
@@ -626,14 +460,14 @@ cdef const uint8_t* read_params(
 
 cdef list fields_of(int method):
     if method == METHOD_CREATE_ACCOUNTS:
-        return ACCOUNT_FIELDS
+        return account_fields
     if method == METHOD_CREATE_TRANSFERS:
-        return TRANSFER_FIELDS
+        return transfer_fields
     if method == METHOD_UPDATE_ACCOUNTS:
-        return UPDATE_FIELDS
+        return update_fields
     if method == METHOD_QUERY_ACCOUNTS or method == METHOD_QUERY_TRANSFERS:
-        return QUERY_FIELDS
-    return ACCOUNT_FILTER_FIELDS
+        return query_filter_fields
+    return account_filter_fields
 
 
 cdef dict ITEM_NOUNS = {
@@ -695,7 +529,7 @@ cdef object explain(int method, Reading* reading):
     if reason == REASON_VALUE and reading.field < 0:
         if method == METHOD_LOOKUP_TRANSFERS:
             return f"{path}: {excerpt(reading.at)} {expected('id', KIND_UUID, reading.at, 0, 0)}"
-        return f"{path}: {excerpt(reading.at)} {expected('id', KIND_INTEGER, reading.at, 0, INT63)}"
+        return f"{path}: {excerpt(reading.at)} {expected('id', KIND_INTEGER, reading.at, 0, 2**63 - 1)}"
     if reason == REASON_UNKNOWN:
         noun = ITEM_NOUNS.get(method, "this method's params")
         return f"{path}.{name_at(reading.at)}: is not a member of {noun}"

@@ -8,7 +8,7 @@ from engine._core.codes cimport (
     KIND_LOOKUP_ACCOUNTS, KIND_LOOKUP_TRANSFERS, KIND_PING, KIND_QUERY_ACCOUNTS, KIND_QUERY_TRANSFERS, KIND_REPLY,
     KIND_UPDATE_ACCOUNTS,
 )
-from server.wire.items cimport REASON_MEMORY, build_names, explain, read_params
+from server.wire.items cimport REASON_MEMORY, explain, read_params
 from server.wire.methods cimport (
     ERROR_CAPACITY, ERROR_METHOD, ERROR_NOT_LOGGED_ON, ERROR_NOT_PERMITTED, ERROR_PARAMS, ERROR_PARSE, ERROR_REQUEST,
     ERROR_TOO_LARGE, METHOD_COUNT, METHOD_CREATE_ACCOUNTS, METHOD_CREATE_TRANSFERS, METHOD_LOGON, METHOD_PING,
@@ -18,6 +18,7 @@ from server.wire.scan cimport (
     FAULT_CONTROL, FAULT_DEPTH, FAULT_END, FAULT_ESCAPE, FAULT_SYNTAX, FAULT_UTF8, Scan, scan_value, skip_value,
     unescape,
 )
+from server.wire.shapes cimport build_names
 from server.wire.text cimport (
     Names, create_transfers_template, digits, find, plain, quote, skip_blanks,
 )
