@@ -6,13 +6,14 @@ and the line says so, so that a mistake shows without spilling anything. Excepti
 their messages may quote what a client sent. Our own exception classes (`OURS`) write their messages themselves.
 """
 
+import contextlib
 import logging
 import re
 import sys
 import traceback
 from collections.abc import Callable, MutableMapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
@@ -86,8 +87,23 @@ def make_filter(
     return only_allowed
 
 
+class Printer:
+    """Writes lines; a reader of the log that has gone away must not take the server with it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def msg(self, message: str) -> None:
+        """Write one line."""
+        with contextlib.suppress(OSError, ValueError):
+            print(message, file=self._stream, flush=True)
+
+    debug = info = warning = error = critical = msg
+
+
 def configure(form: str, level: str, trimmed: Callable[[int], None]) -> None:
     """Send log lines to standard error as JSON or for the eye."""
+    stream = sys.stderr
     renderer: Any = (
         structlog.processors.JSONRenderer()
         if form == "json"
@@ -101,7 +117,7 @@ def configure(form: str, level: str, trimmed: Callable[[int], None]) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: Printer(stream),
         cache_logger_on_first_use=False,
     )
 

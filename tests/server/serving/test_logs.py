@@ -76,3 +76,12 @@ def test_our_own_exceptions_say_what_is_wrong() -> None:
         assert logs.fault(LogDamaged(7, "missing"))["message"] == "log row 7: missing"
     finally:
         logs.OURS.remove(LogDamaged)
+
+
+def test_a_log_nobody_reads_any_more_stops_nothing() -> None:
+    stream = io.StringIO()
+    printer = logs.Printer(stream)
+    printer.msg("one")
+    assert stream.getvalue() == "one\n"
+    stream.close()
+    printer.info("two")
