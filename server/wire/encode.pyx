@@ -242,22 +242,25 @@ def encode(Batch batch not None, uint64_t seq, uint64_t time) -> list:
     """
     cdef list runs = []
     cdef const Request* request
-    cdef uint32_t index
+    cdef uint32_t index, connection = 0
+    cdef bint written = False
     cdef bytes line
     cdef int rc
     out.length = 0
     try:
         for index in range(batch.request_count):
             request = &batch.requests[index]
-            if index and request.connection != batch.requests[index - 1].connection:
-                runs.append((batch.requests[index - 1].connection, take(&out)))
+            if request.kind == KIND_DEFINE_SCOPE:
+                continue                # the server's own; nobody waits for it
+            if written and request.connection != connection:
+                runs.append((connection, take(&out)))
+            connection = request.connection
+            written = True
             if request.kind == KIND_REPLY:
                 rc = put_bytes(batch.text + request.id_first, request.id_length)
             elif request.kind == KIND_ANSWER:
                 line = batch.answers[request.item_first]
                 rc = put_bytes(PyBytes_AS_STRING(line), PyBytes_GET_SIZE(line))
-            elif request.kind == KIND_DEFINE_SCOPE:
-                continue                # the server's own; nobody waits for it
             elif has_answer(request):
                 rc = put_reply(batch, request, seq, time)
             else:
@@ -265,8 +268,8 @@ def encode(Batch batch not None, uint64_t seq, uint64_t time) -> list:
                 rc = put_bytes(PyBytes_AS_STRING(line), PyBytes_GET_SIZE(line))
             if rc < 0:
                 raise MemoryError
-        if batch.request_count:
-            runs.append((batch.requests[batch.request_count - 1].connection, take(&out)))
+        if written:
+            runs.append((connection, take(&out)))
     finally:
         reset(&out)
     return runs

@@ -58,12 +58,12 @@ cdef void reset(Out* out) noexcept:
 cdef uint8_t* put_flags(uint8_t* p, const FlagText* texts, uint16_t flags) noexcept nogil:
     cdef int bit
     cdef uint8_t* first = p
-    if flags == 0:
-        return put(p, b"[]")
     for bit in range(16):
-        if flags >> bit & 1:
+        if flags >> bit & 1:            # a bit without a name is internal: it has no text
             memcpy(p, texts[bit].text, sizeof(texts[bit].text))
             p += texts[bit].length
+    if p == first:
+        return put(p, b"[]")
     first[0] = c'['                     # in the place of the first comma
     p[0] = c']'
     return p + 1

@@ -144,7 +144,7 @@ cdef class Parser(LineBuffer):
     all together: when it is reached, no further request enters (so the last one may exceed it).
     """
 
-    def __cinit__(
+    def __init__(
         self, *, line_max: int = 2 * 2**20, items_max: int = 8190, query_limit_max: int = 8190,
         batch_items_max: int = 65536,
     ) -> None:

@@ -284,7 +284,7 @@ cdef class Reader(LineBuffer):
     A line longer than `line_max` bytes is not taken from a server (ValueError).
     """
 
-    def __cinit__(self, *, line_max: int = 2**28) -> None:
+    def __init__(self, *, line_max: int = 2**28) -> None:
         self.line_max = line_max
 
     cdef const uint8_t* next_line(self) except? NULL:

@@ -16,6 +16,7 @@ from engine.results import AMOUNT_ALL, AccountFlag, FilterFlag, TransferFlag, Up
 
 INT63 = 2**63 - 1
 BLANK = " \t\r"
+FORBIDDEN = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 RESOLVING = TransferFlag.POST_PENDING_TRANSFER | TransferFlag.VOID_PENDING_TRANSFER
 
 
@@ -180,7 +181,7 @@ def read_json(line: bytes) -> tuple[str, Any]:
 def check(value: Any, depth: int) -> None:
     """Look for characters that strings may not hold, and for depth."""
     if isinstance(value, str):
-        if any(ord(c) < 0x20 or ord(c) == 0x7F or 0xD800 <= ord(c) < 0xE000 for c in value):
+        if FORBIDDEN.search(value):
             raise ValueError("a control character or half a surrogate pair")
         return
     if isinstance(value, list):

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine import requests
 from engine._core import records
 from engine._core.batch import Batch
 from engine.machine import Engine
@@ -179,6 +180,27 @@ def test_runs_of_a_connection_are_one_piece_in_order():
     assert [connection for connection, _ in runs] == [4, 9, 4]
     assert [text.count(b"\n") for _, text in runs] == [2, 1, 1]
     assert wire.encode(Batch(), 1, 2) == []
+
+
+def test_what_the_server_asks_itself_is_not_answered():
+    scope = np.array([(1, 5)], records.SCOPE_RANGE)
+    batch = Batch()
+    requests.append_scope(batch, 1, scope)
+    assert wire.encode(batch, 1, 2) == []
+    append(batch, ("ping", {}), connection=6)
+    requests.append_scope(batch, 2, scope)
+    append(batch, ("ping", {}), connection=6)
+    [(connection, text)] = wire.encode(batch, 1, 2)
+    assert (connection, text.count(b"\n")) == (6, 2)
+
+
+def test_flags_without_a_name_are_not_written():
+    batch = batch_of(("lookup_accounts", [1, 2]))
+    views = np.zeros(2, records.ACCOUNT_VIEW)
+    views["id"] = 1
+    views["flags"] = [0x8000, 0x8001]
+    tools.answer(batch, 0, views)
+    assert [account["flags"] for account in replies(batch)[0]["result"]] == [[], ["linked"]]
 
 
 def test_large_replies_are_whole():
