@@ -21,7 +21,6 @@ from typing import Any, Final, Generic, TypeVar, cast
 import numpy as np
 import numpy.typing as npt
 
-from engine._core import records
 from engine.results import AccountFlag, TransferFlag
 from server.client import codec
 from server.client.errors import ProtocolError
@@ -37,6 +36,7 @@ from server.client.values import (
     TransferView,
     id128,
 )
+from server.wire import requests
 
 ITEMS_MAX: Final = 8190
 """Items of one request; the server's default."""
@@ -68,45 +68,33 @@ class Call(Generic[T_co]):
         return result
 
 
-def _is_array(items: object, dtype: np.dtype[np.void], name: str) -> bool:
-    """Whether `items` is an array of the right dtype; ValueError for another dtype."""
-    if not isinstance(items, np.ndarray):
-        return False
-    if items.dtype != dtype:
-        raise ValueError(f"the array's dtype is not {name}: {items.dtype}")
-    return True
-
-
 # --- writes -------------------------------------------------------------------------------------------------------
 
 
 def create_accounts(items: Sequence[Account] | Records) -> Call[list[Result]] | Call[Records]:
     """Create accounts; an array of ACCOUNT_COMMAND is answered with an array of RESULT."""
-    if _is_array(items, records.ACCOUNT_COMMAND, "ACCOUNT_COMMAND"):
-        rows = codec.account_rows(cast("Records", items))
-        text = codec.array_text(rows, codec.account_text)
-        return Call("create_accounts", text, codec.decode_result_records, items=len(rows))
-    text = codec.array_text(cast("Sequence[Account]", items), codec.account_text)
+    if isinstance(items, np.ndarray):
+        text = requests.encode_create_accounts(None, items)
+        return Call("create_accounts", text, codec.decode_result_records, items=len(items))
+    text = codec.array_text(items, codec.account_text)
     return Call("create_accounts", text, codec.decode_results, items=len(items))
 
 
 def create_transfers(items: Sequence[Transfer] | Records) -> Call[list[Result]] | Call[Records]:
     """Create transfers; an array of TRANSFER_COMMAND is answered with an array of RESULT."""
-    if _is_array(items, records.TRANSFER_COMMAND, "TRANSFER_COMMAND"):
-        rows = codec.transfer_rows(cast("Records", items))
-        text = codec.array_text(rows, codec.transfer_text)
-        return Call("create_transfers", text, codec.decode_result_records, items=len(rows))
-    text = codec.array_text(cast("Sequence[Transfer]", items), codec.transfer_text)
+    if isinstance(items, np.ndarray):
+        text = requests.encode_create_transfers(None, items)
+        return Call("create_transfers", text, codec.decode_result_records, items=len(items))
+    text = codec.array_text(items, codec.transfer_text)
     return Call("create_transfers", text, codec.decode_results, items=len(items))
 
 
 def update_accounts(items: Sequence[AccountUpdate] | Records, *, safe: bool) -> Call[list[Result]] | Call[Records]:
     """Set overdraft limits and freeze or release accounts."""
-    if _is_array(items, records.UPDATE_COMMAND, "UPDATE_COMMAND"):
-        updates = codec.update_rows(cast("Records", items))
-        text = codec.array_text(updates, codec.update_text)
-        return Call("update_accounts", text, codec.decode_result_records, safe, len(updates))
-    text = codec.array_text(cast("Sequence[AccountUpdate]", items), codec.update_text)
+    if isinstance(items, np.ndarray):
+        text = requests.encode_update_accounts(None, items)
+        return Call("update_accounts", text, codec.decode_result_records, safe, len(items))
+    text = codec.array_text(items, codec.update_text)
     return Call("update_accounts", text, codec.decode_results, safe, len(items))
 
 
@@ -125,7 +113,7 @@ def lookup_accounts(ids: Sequence[int]) -> Call[list[AccountView | None]]:
 
 def lookup_accounts_array(ids: Ids) -> Call[Records]:
     """Look accounts up by an array of uint64 ids."""
-    text = codec.array_text(ids.tolist(), _account_id_text)
+    text = requests.encode_lookup_accounts(None, ids)
     return Call("lookup_accounts", text, codec.decode_account_records, items=len(ids))
 
 
@@ -137,7 +125,7 @@ def lookup_transfers(ids: Sequence[Id128]) -> Call[list[TransferView | None]]:
 
 def lookup_transfers_array(ids: Ids) -> Call[Records]:
     """Look transfers up by an array of uint64 of shape (n, 2), low half first."""
-    text = codec.array_text([low | high << 64 for low, high in ids.tolist()], _transfer_id_text)
+    text = requests.encode_lookup_transfers(None, ids)
     return Call("lookup_transfers", text, codec.decode_transfer_records, items=len(ids))
 
 

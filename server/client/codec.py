@@ -1,4 +1,4 @@
-"""JSON text of requests and replies, for one item and for record arrays.
+"""JSON text of requests and replies. That of record arrays is compiled: server.wire.requests and reader.
 
 Members are written in the order of the protocol's page, and those that say nothing (zero, no flags) are left out.
 Everything written is an integer, a hexadecimal number or a name from our own tables, so no escaping is needed.
@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from engine._core import records
-from engine.results import AMOUNT_ALL, AccountFlag, Status, TransferFlag, TransferState, UpdateField
+from engine.results import AMOUNT_ALL, AccountFlag, Status, TransferFlag, TransferState
 from server.client.errors import ProtocolError
 from server.client.values import (
     AccountUpdate,
@@ -24,6 +24,7 @@ from server.client.values import (
     TransferView,
     flag_names,
 )
+from server.wire import reader
 
 _LOW = 2**64 - 1
 _STATUS = {status.name.lower(): status for status in Status}
@@ -136,18 +137,6 @@ def transfer_rows(array: Records) -> list[tuple[Any, ...]]:
         for (id_lo, id_hi, debit, credit, amount, pending_lo, pending_hi, lo, hi, data_64, timestamp, data_32,
              timeout, ledger, code, flags) in array.tolist()
     ]  # fmt: skip
-
-
-def update_rows(array: Records) -> list[AccountUpdate]:
-    """Turn an array of UPDATE_COMMAND into updates."""
-    return [
-        AccountUpdate(
-            id_,
-            limit if fields & UpdateField.OVERDRAFT_LIMIT else None,
-            bool(frozen) if fields & UpdateField.FROZEN else None,
-        )
-        for id_, limit, fields, frozen in array.tolist()
-    ]
 
 
 def array_text(items: Iterable[T], write: Callable[[T], str]) -> bytes:
@@ -281,8 +270,10 @@ def decode_results(raw: bytes) -> list[Result]:
 
 def decode_result_records(raw: bytes) -> Records:
     """Read the result of a write into an array of RESULT."""
-    items = [(timestamp, int(status), 0) for status, timestamp in decode_results(raw)]
-    return np.array(items, records.RESULT)
+    try:
+        return reader.decode_results(raw)
+    except ValueError as error:
+        raise ProtocolError(str(error)) from None
 
 
 def _int(value: uuid.UUID | None) -> int:

@@ -83,7 +83,7 @@ async def test_arrays_go_there_and_come_back(client: Client) -> None:
     assert history["amount"].tolist() == [1, 2, 3]
     updates = await client.update_accounts(update_records([AccountUpdate(1, frozen=True)]))
     assert updates["status"].tolist() == [Status.UPDATED]
-    with pytest.raises(ValueError, match="not TRANSFER_COMMAND"):
+    with pytest.raises(TypeError, match=r"transfers\.id_lo: is missing"):
         await client.create_transfers(account_records([Account(3, 156, 10)]))
 
 
