@@ -246,15 +246,19 @@ def _groups(rows: Iterator[Row], batch: int) -> Iterator[list[Row]]:
     """Cut rows into requests: at most `batch`, whole chains, imported items apart from the others."""
     group: list[Row] = []
     chain: list[Row] = []
+    kind: bool | None = None  # whether the group's items are imported ones
     for row in rows:
         chain.append(row)
         if row.linked:
             if len(chain) > batch:
                 raise CommandError(f"line {chain[0].line}: its linked chain is longer than a request (--batch {batch})")
             continue
-        if group and (len(group) + len(chain) > batch or _imported(chain) != _imported(group)):
+        imported = _imported(chain)
+        mixed = None not in {imported, kind} and imported != kind
+        if group and (mixed or len(group) + len(chain) > batch):
             yield group
-            group = []
+            group, kind = [], None
+        kind = imported if kind is None else kind
         group += chain
         chain = []
     if len(group) + len(chain) > batch and group:
@@ -265,10 +269,10 @@ def _groups(rows: Iterator[Row], batch: int) -> Iterator[list[Row]]:
 
 
 def _imported(rows: list[Row]) -> bool | None:
-    """Whether the first item is imported; None when there is no item."""
+    """Whether the items are imported ones; None when there is no item."""
     for row in rows:
         if row.item is not None:
-            return bool(row.item.flags & type(row.item.flags).IMPORTED)
+            return row.imported
     return None
 
 

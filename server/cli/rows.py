@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from server.cli.common import CommandError, file_error
 from server.client import Account, Transfer
-from server.client.values import account_flags, id128, transfer_flags
+from server.client.values import id128
 
 NAMESPACE: Final = uuid.UUID("5c6f0b7e-8a35-5b52-9d5c-6d7a2c1f4e90")
 """Namespace of the ids that rows without an id get; see `row_id`."""
@@ -61,14 +61,17 @@ class Row(NamedTuple):
     item: Account | Transfer | None
     problem: str
     linked: bool
+    imported: bool
 
 
-def row_id(content: str, number: int) -> uuid.UUID:
+def row_id(content: str, number: int) -> int:
     """Give the id of a row that has none: UUIDv5 of `NAMESPACE` and "SHA-256 of the file in hex:row number".
 
     The same file always gives the same ids, so it can be imported again without posting anything twice.
     """
-    return uuid.uuid5(NAMESPACE, f"{content}:{number}")
+    digest = hashlib.sha1(NAMESPACE.bytes + f"{content}:{number}".encode(), usedforsecurity=False).digest()
+    number = int.from_bytes(digest[:16])
+    return number & ~(0xF000 << 64) & ~(0xC000 << 48) | 0x5000 << 64 | 0x8000 << 48
 
 
 class Source:
@@ -117,9 +120,11 @@ class Source:
         named = {mapping.columns.get(member, member): member for member in self.members}
         places = {}
         for place, name in enumerate(header):
+            if name in mapping.ignored:
+                continue
             if name in named:
                 places[named[name]] = place
-            elif name not in mapping.ignored:
+            else:
                 raise CommandError(
                     f"{self.path}: the column {name!r} is no member of {self.kind}; give --column MEMBER={name} or "
                     f"--ignore {name} (members: {', '.join(self.members)})"
@@ -143,8 +148,8 @@ class Source:
     def __iter__(self) -> Iterator[Row]:
         """Give the rows in order. A row that cannot be read is given with its problem."""
         build = self._account if self.kind == "accounts" else self._transfer
-        fixed = {member: self._value(member, text) for member, text in self.mapping.constants.items()}
-        places = self._places
+        fixed = {member: _read(member, self._reading(member), text) for member, text in self.mapping.constants.items()}
+        columns = [(member, place, self._reading(member)) for member, place in self._places.items()]
         rows = self._parquet_rows() if self.parquet else self._csv_rows()
         for number, (line, cells) in enumerate(rows, 1):
             linked = False
@@ -152,14 +157,22 @@ class Source:
                 if isinstance(cells, str):
                     raise ValueError(cells)  # noqa: TRY004 - one path for all that is wrong with a row
                 values = dict(fixed)
-                for member, place in places.items():
-                    value = self._value(member, cells[place])
-                    if value is not None:
-                        values[member] = value
-                linked = "linked" in values.get("flags", ())
-                yield Row(number, line, build(values, number), "", linked)
+                for member, place, reading in columns:
+                    cell = cells[place]
+                    if cell is not None and cell != "":
+                        value = _read(member, reading, cell)
+                        if value is not None:
+                            values[member] = value
+                flags = values.get("flags")
+                if "timestamp" in values:
+                    values["flags"] = flags = [*(flags or ()), "imported"]
+                imported = False
+                if flags is not None:
+                    linked = "linked" in flags
+                    imported = "imported" in flags
+                yield Row(number, line, build(values, number), "", linked, imported)
             except ValueError as error:
-                yield Row(number, line, None, str(error), linked)
+                yield Row(number, line, None, str(error), linked, False)
 
     def _reader(self, file: Any) -> Any:
         return csv.reader(file, delimiter=self.mapping.delimiter, strict=True)
@@ -211,16 +224,6 @@ class Source:
 
     # --- values ---------------------------------------------------------------------------------------------------
 
-    def _value(self, member: str, cell: Any) -> Any:
-        """Read one cell; None when it is empty."""
-        if cell is None or (isinstance(cell, str) and not cell.strip()):
-            return None
-        try:
-            return self._reading(member)(cell)
-        except ValueError as error:
-            text = str(error)
-            raise ValueError(text if text.startswith(f"{member}:") else f"{member}: {text}") from None
-
     def _reading(self, member: str) -> Callable[[Any], Any]:
         if member in _UUIDS or (member == "id" and self.kind == "transfers"):
             return _uuid
@@ -236,22 +239,30 @@ class Source:
         for member in _ACCOUNT_REQUIRED:
             if member not in values:
                 raise ValueError(f"{member}: is missing")
-        if "timestamp" in values:
-            values["flags"] = [*values.get("flags", ()), "imported"]
-        return Account(**{**values, "flags": account_flags(values.get("flags", ()))})
+        return Account(**values)
 
     def _transfer(self, values: dict[str, Any], number: int) -> Transfer:
         if "id" not in values:
             values["id"] = row_id(self.sha256, number)
-        if "timestamp" in values:
-            values["flags"] = [*values.get("flags", ()), "imported"]
-        return Transfer(**{**values, "flags": transfer_flags(values.get("flags", ()))})
+        return Transfer(**values)
+
+
+def _read(member: str, reading: Callable[[Any], Any], cell: Any) -> Any:
+    """Read one cell; None when it is blank. A problem is told with the member's name."""
+    if isinstance(cell, str) and not cell.strip():
+        return None
+    try:
+        return reading(cell)
+    except ValueError as error:
+        raise ValueError(f"{member}: {str(error).removeprefix(f'{member}: ')}") from None
 
 
 def _integer(cell: Any) -> int:
     if type(cell) is int:
         return cell
-    text = str(cell).strip()
+    text = str(cell)
+    if not (text.isascii() and text.isdigit()):
+        text = text.strip()
     if not _DIGITS.fullmatch(text):
         raise ValueError(f"{text!r} is not a whole number")
     return int(text)

@@ -32,7 +32,8 @@ def verify(
     replayed state; and at the end the books balance and every invariant of the engine holds.
 
     It may run beside the server, which it does not disturb: it reads, up to the newest row there is when it begins.
-    It needs memory for the whole state, like a server. Capacities are those of the environment (TONGBAO_*_MAX).
+    It needs memory for the whole state, like a server. Capacities are those of the environment (`TONGBAO_ACCOUNTS_MAX`
+    and so on).
 
     Exit codes, as those of serve: 0 all is well, 2 wrong usage, 4 no database, 5 a row or a snapshot is damaged,
     7 rows are gone that a snapshot knows, 8 the books do not balance, 9 the capacities are too small, 1 our fault.

@@ -10,6 +10,7 @@ class CuttingProxy:
 
     def __init__(self, target: int, *, seed: int, bytes_min: int, bytes_max: int) -> None:
         self.target = target
+        self.host = "127.0.0.1"
         self.port = 0
         self.cuts = 0
         self.cutting = True
