@@ -138,6 +138,7 @@ class Server:
         self._progress = (0, 0)
         self._done: list[Step] = []
         self._lock = -1
+        self._releasing: asyncio.Task[None] | None = None
         self._disk_looked = 0.0
         self._snapshot_behind = 0
         """Serial of the batch that asked for a snapshot; 0 = none did."""
@@ -366,6 +367,9 @@ class Server:
         self.journal = await Journal.open(self._dsn, format=log_record.FORMAT)
 
     async def _stop_journal(self) -> None:
+        if self._releasing is not None:
+            self._releasing.cancel()
+            await asyncio.gather(self._releasing, return_exceptions=True)
         if hasattr(self, "journal"):
             await self.journal.close()
 
@@ -508,6 +512,21 @@ class Server:
 
     def _on_snapshot(self, oldest: int) -> None:
         """Let go of log rows that no kept snapshot needs, if that is configured."""
+        if self.settings.log_retention == "keep" or oldest < 2 or (self._releasing and not self._releasing.done()):
+            return
+        self._releasing = asyncio.create_task(self._release(oldest))
+
+    async def _release(self, oldest: int) -> None:
+        # The row of the oldest snapshot stays, and the one before it: a start proves that the snapshot is of this log.
+        try:
+            if self.settings.log_retention == "archive":
+                partitions = await self.journal.archive_before(oldest - 1, self.settings.data_dir / "archive")
+            else:
+                partitions = await self.journal.drop_before(oldest - 1)
+        except Exception as error:  # noqa: BLE001 - the rows stay where they are, and the next snapshot tries again
+            self._log.error("log_release_failed", **logs.fault(error))
+        else:
+            self._log.info("log_released", count=partitions, seq=oldest - 1, kind=self.settings.log_retention)
 
     @property
     def ready(self) -> bool:
