@@ -240,7 +240,10 @@ class Lines:
         line = self.file.readline()
         return json.loads(line) if line else None
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self.file.close()
         self.socket.close()
 
