@@ -6,9 +6,9 @@ soon as the one in flight is durable. The size of a batch thus follows the load 
 
 A batch in flight:
     turn 1   log record encoded, the append handed to the journal
-    turn 2   the journal's INSERT leaves for PostgreSQL
-    turn 3   while PostgreSQL works: the engine applies the batch, the wire encodes the replies
-    later    the commit is confirmed: one write per connection, and the next batch closes
+    turn 2   the journal's INSERT leaves for PostgreSQL; while that works, the engine applies the batch and the wire
+             encodes the replies
+    later    the commit is confirmed: the next batch closes, and one write per connection
 
 Memory runs ahead of the log by this one batch, and nobody sees it: replies, reads of the next batch included, wait for
 the commit. A batch with reads or pings alone appends nothing. It is applied after everything before it is durable, and
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from server.channels import ChannelUse
     from server.connection import Connection
 
-SMALL_BATCH = 16
-"""Requests up to which applying costs less than another turn of the loop."""
 BATCHES_KEPT = 3
 """Empty batches that are kept for their memory: one opens, one flies, one is refused in a stall."""
 
@@ -203,11 +201,8 @@ class Batcher:
             self._loop.call_soon(self._apply)
             return
         flight.task.add_done_callback(self._confirmed)
-        # The append leaves when the turn after this one ends; applying before that would only delay it.
-        if survey.requests > SMALL_BATCH or survey.items > SMALL_BATCH:
-            self._loop.call_soon(self._loop.call_soon, self._apply)
-        else:
-            self._loop.call_soon(self._apply)
+        # The task sends the row in its first step, which stands in the queue before this: uvloop writes at once.
+        self._loop.call_soon(self._apply)
 
     def _open_next(self) -> None:
         """Open an empty batch, and let those in that the one before had no room for."""

@@ -357,7 +357,9 @@ class Server:
             progress=lambda what: self._log.info("postgres", state=what),
         )
         self._dsn = await self.postgres.start()
-        self.metrics.gauges["disk_free_bytes"] = lambda: float(self.postgres.free if self.postgres else 0)
+        postgres = self.postgres
+        self.metrics.gauges["disk_free_bytes"] = lambda: postgres.free
+        self.metrics.gauges["postgres_restarts"] = lambda: postgres.restarts
 
     async def _stop_postgres(self) -> None:
         if self.postgres is not None:

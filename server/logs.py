@@ -30,11 +30,13 @@ FIELDS: dict[str, type | tuple[type, ...]] = {
     # where
     "host": str, "port": int, "http_port": int, "path": str, "channel": str, "connection": int, "address": str,
     # the database
-    "partition": int, "sqlstate": str, "first": int, "last": int, "was": str, "database": str,
+    "partition": int, "sqlstate": str, "first": int, "last": int, "was": str, "user": str, "major": int, "mode": str,
+    "code": int, "wait": (int, float),
     # faults
     "error": str, "message": str, "place": str,
 }  # fmt: skip
-"""Every field that a line may have. `address` is the network address of an upstream system, not of a person."""
+"""Every field that a line may have. `address` is the network address of an upstream system, and `user` the operating
+system's user that PostgreSQL runs as; neither is a person."""
 
 TEXT_MAX = 400
 _PLAIN = re.compile(r"[\w .,:;/()\[\]+…–-]*")

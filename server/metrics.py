@@ -87,6 +87,7 @@ GAUGES: dict[str, str] = {
     "transfers_free": "Transfers that still fit.",
     "in_flight_seconds": "Age of the batch that waits for the database; a stalled database shows here first.",
     "disk_free_bytes": "Free space in data_dir.",
+    "postgres_restarts": "How often the private PostgreSQL died and was brought back.",
     "snapshot_seq": "Log entry of the newest verified snapshot.",
     "snapshot_items_since": "Log items since the newest snapshot.",
     "snapshot_running": "1 while a snapshot is being written.",

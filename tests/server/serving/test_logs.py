@@ -1,8 +1,11 @@
 """Log lines let nothing through that is not on the list: a canary."""
 
+import ast
 import io
 import json
+import re
 import sys
+from pathlib import Path
 
 import pytest
 import structlog
@@ -85,3 +88,20 @@ def test_a_log_nobody_reads_any_more_stops_nothing() -> None:
     assert stream.getvalue() == "one\n"
     stream.close()
     printer.info("two")
+
+
+def test_every_line_of_ours_has_allowed_fields() -> None:
+    """What is left out at run time would be missing when it is needed: find it here."""
+    calls = 0
+    for path in (Path(__file__).parents[3] / "server").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr in {"debug", "info", "warning", "error"}
+                and re.fullmatch(r"(self\._log|log|get_logger\(\)|logs\.get\(\))", ast.unparse(node.func.value))
+            ):
+                calls += 1
+                names = {keyword.arg for keyword in node.keywords if keyword.arg}
+                assert names <= set(logs.FIELDS), f"{path.name}:{node.lineno}"
+    assert calls > 30
