@@ -203,6 +203,8 @@ def account_created_twice(acks: list[Ack]) -> None:
     acks.append(again)
 
 
+# Long: a moment of work does not always leave a reply of each kind to doctor.
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("change", "kind"),
     [
