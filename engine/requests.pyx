@@ -185,6 +185,11 @@ cdef _items(array, str name, dtype, int flags_known):
             wrong = np.flatnonzero(array[field] & ~array.dtype[field].type(known))
             if len(wrong):
                 raise ValueError(f"{name}[{wrong[0]}].{field}: {array[field][wrong[0]]} has bits without a meaning")
+    if "overdraft_limit" in dtype.names:
+        # Larger ones would wrap around when credits are added to them.
+        wrong = np.flatnonzero(array["overdraft_limit"] > INT63_MAX)
+        if len(wrong):
+            raise ValueError(f"{name}[{wrong[0]}].overdraft_limit: {array['overdraft_limit'][wrong[0]]} is more than 2^63 - 1")
     # A copy, also of read-only and strided arrays.
     return np.array(array, dtype=dtype, order="C", copy=True)
 

@@ -120,6 +120,24 @@ def test_bits_without_a_meaning_are_refused(
     assert engine.last_timestamp == 11
 
 
+@pytest.mark.parametrize("limit", [INT63_MAX + 1, 2**64 - 1])
+def test_an_overdraft_that_would_wrap_around_is_refused(engine: Engine, limit: int) -> None:
+    limited = records.account_array([Account(3, flags=2, overdraft_limit=limit)])
+    with pytest.raises(ValueError, match=rf"accounts\[0\]\.overdraft_limit: {limit} is more than 2\^63 - 1"):
+        engine.create_accounts(limited, 20)
+    with pytest.raises(ValueError, match=rf"updates\[1\]\.overdraft_limit: {limit} is more than 2\^63 - 1"):
+        engine.update_accounts(records.update_array([Update(1, frozen=False), Update(1, overdraft_limit=limit)]), 20)
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_the_largest_overdraft_and_the_largest_balance_do_not_wrap(subject: type[Plain] | type[Fast]) -> None:
+    ledger = subject()
+    ledger.create_accounts([Account(1, flags=2, overdraft_limit=INT63_MAX), Account(2), Account(3)], 1)
+    steps = [Transfer(1, 2, 1, INT63_MAX, 1, 1), Transfer(2, 1, 3, INT63_MAX, 1, 1), Transfer(3, 1, 2, 1, 1, 1)]
+    statuses = [result.status for result in ledger.create_transfers(steps, 10)]
+    assert statuses == [Status.CREATED, Status.CREATED, Status.OVERFLOWS_DEBITS_POSTED]
+
+
 def test_read_only_and_strided_arrays_are_taken(engine: Engine) -> None:
     given = transfers(1, 99, 2, 99, 3)
     given.flags.writeable = False
