@@ -3,6 +3,7 @@
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -27,12 +28,15 @@ def free_port() -> int:
 class LocalServer:
     """Runs `tongbao serve` as a process of its own; may be killed and started again on the same data."""
 
-    def __init__(self, data_dir: Path | None = None, *flags: str, dev: bool = True) -> None:
+    def __init__(
+        self, data_dir: Path | None = None, *flags: str, dev: bool = True, tls: ssl.SSLContext | None = None
+    ) -> None:
         """Without `data_dir` the data are in a temporary directory that goes away with the server."""
         self.host = "127.0.0.1"
         self.port = free_port()
         self.http_port = free_port()
         self._flags = ("--dev", *flags) if dev else flags
+        self._tls = tls
         self._temporary = Path(tempfile.mkdtemp(prefix="tongbao-")) if data_dir is None else None
         self.data_dir = data_dir or self._temporary or Path()
         self.process: subprocess.Popen[bytes] | None = None
@@ -51,7 +55,7 @@ class LocalServer:
         end = time.monotonic() + START_SECONDS
         while True:
             try:
-                with BlockingClient(self.host, self.port, connect_deadline_s=0, deadline_s=5) as client:
+                with BlockingClient(self.host, self.port, tls=self._tls, connect_deadline_s=0, deadline_s=5) as client:
                     client.ping()
                     return
             except ClientError:

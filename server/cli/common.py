@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import IntEnum
@@ -193,6 +193,3 @@ def progress(*, quiet: bool = False) -> Progress:
         disable=quiet or not console.is_terminal,
         transient=True,
     )
-
-
-Say = Callable[[str], None]

@@ -21,7 +21,7 @@ from engine.results import Status
 from server.cli.common import CommandError, Exit, Json, Target, print_json, print_table, progress, run
 from server.cli.import_state import ImportState
 from server.cli.rows import Columns, Row, Source
-from server.client import Account, Client, ClientError, ConnectionLost, DeadlineExceeded, Result, Transfer
+from server.client import Account, Client, ConnectionLost, DeadlineExceeded, Result, Transfer
 from server.client.codec import uuid_text
 
 app = App(help="Import accounts or transfers from a CSV or Parquet file.")
@@ -331,6 +331,3 @@ def _id(item: Account | Transfer | None) -> str:
     if isinstance(item, Transfer):
         return uuid_text(item.id)
     return "" if item is None else str(item.id)
-
-
-__all__ = ["ClientError", "app"]

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import math
 from typing import Any
 
 from rich.text import Text
@@ -105,6 +104,3 @@ def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
             text = f"{value:,}" if type(value) is int and "port" not in name and name != "pid" else str(value)
             lines.append((prefix + name, text))
     return lines
-
-
-NEVER = math.inf

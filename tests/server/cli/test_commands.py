@@ -1,15 +1,20 @@
 """Every command against a real server."""
 
 import csv
+import http.server
 import io
+import shutil
+import subprocess
+import threading
 import tomllib
 from pathlib import Path
 
 import pyarrow.parquet
 import pytest
 
-from examples.local_server import LocalServer
+from examples.local_server import LocalServer, free_port
 from server.cli.common import Exit
+from server.client import BlockingClient, Logon, tls_context
 from tests.server.cli.conftest import Tongbao
 
 
@@ -131,6 +136,57 @@ def test_status_of_a_server_that_does_not_serve(tongbao: Tongbao, server: LocalS
     outcome = tongbao("status", "--connect", "127.0.0.1:1", "--http-port", server.http_port, "--json")
     assert outcome.code == Exit.UNREACHABLE  # that health port says "ready", so the address is wrong
     assert outcome.json["health"]["ready"] is True
+
+
+def test_status_of_a_server_that_recovers(tongbao: Tongbao) -> None:
+    """What the health port says while the TCP port is not open yet; the answer is the server's, word for word."""
+    body = b'{"ready": false, "state": "starting", "step": "recovery", "row": 5, "rows": 9}\n'
+
+    class Health(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(503)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Health) as health:
+        thread = threading.Thread(target=health.handle_request)
+        thread.start()
+        port = health.server_address[1]
+        outcome = tongbao("status", "--connect", f"127.0.0.1:{free_port()}", "--http-port", port)
+        thread.join()
+    assert outcome.code == Exit.NOT_READY
+    assert "starting" in outcome.out
+    assert "recovery" in outcome.out
+
+
+def test_tls(tongbao: Tongbao, tmp_path: Path) -> None:
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not installed")
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    subprocess.run(
+        [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+         "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    made = tongbao("channel", "mobile", "--permission", "read", "--json").json
+    (tmp_path / "channels.toml").write_text(made["entry"])
+    (tmp_path / "key").write_text(made["key"])
+    flags = ["--channels", tmp_path / "channels.toml", "--tls-cert", certificate, "--tls-key", key]
+    tls = tls_context(str(certificate))
+    with LocalServer(tmp_path / "data", *map(str, flags), dev=False, tls=tls) as server:
+        connect = ["--connect", f"{server.host}:{server.port}"]
+        mobile = [*connect, "--channel", "mobile", "--key-file", tmp_path / "key"]
+        assert tongbao("accounts", "list", *mobile, "--ca", certificate, "--json").json == []
+        unknown = tongbao("accounts", "list", *mobile, "--tls")
+        assert unknown.code == Exit.UNREACHABLE
+        assert "certificate verify failed" in unknown.err
+        assert tongbao("accounts", "list", *mobile).code == Exit.UNREACHABLE
+        with BlockingClient(server.host, server.port, tls=tls, logon=Logon("mobile", made["key"])) as client:
+            assert client.query_accounts() == []
 
 
 def test_snapshot(dev: Tongbao, pair: list[int], server: LocalServer) -> None:
