@@ -15,7 +15,7 @@ import contextlib
 import ssl
 from collections import deque
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 from server.client import codec
 from server.client.calls import Call, other
@@ -70,8 +70,7 @@ class _Link(asyncio.Protocol):
         self.lost: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is one by its methods only
         sock = transport.get_extra_info("socket")
         if sock is not None:
             tune_socket(sock)
