@@ -35,8 +35,21 @@ def reply_before_commit() -> None:
     Batcher._apply = _apply  # type: ignore[method-assign]
 
 
+SLOW_SECONDS = 0.05
+
+
 def read_uncommitted() -> None:
-    """Reads are answered when they have been executed, and show what the batch in flight has changed."""
+    """Reads are answered when they have been executed, and show what the batch in flight has changed.
+
+    Commits are slow here, so that a batch has reads beside writes at the load of this test.
+    """
+    append = Journal.append
+
+    async def _append(self: Journal, time: int, payload: bytes, digest: bytes | None = None) -> int:
+        await asyncio.sleep(SLOW_SECONDS)
+        return await append(self, time, payload, digest)
+
+    Journal.append = _append  # type: ignore[method-assign]
     apply = Batcher._apply
 
     def _apply(self: Batcher) -> None:

@@ -20,8 +20,6 @@ def test_a_replaced_leader_is_silent(tmp_path: Path, template: Path) -> None:
     assert summary.transfers > 200
 
 
-# Long: on a busy machine the second server has once not come up in its minute.
-@pytest.mark.long
 def test_without_the_fence_it_is_found(tmp_path: Path, template: Path) -> None:
     until = frozenset({Finding.TWO_LEADERS})
     run = Leaders(Options(tmp_path / "run", seed=4, external=True, template=template, fault="no_fence", until=until))

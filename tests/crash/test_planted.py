@@ -10,7 +10,7 @@ from tests.crash.run import Options, run
 
 pytestmark = pytest.mark.crash
 
-KILLS_MAX = 12
+KILLS_MAX = 20
 COMMIT = Strike(Target.BOTH, Moment.COMMIT, 0.0)
 SERVER = Strike(Target.SERVER, Moment.LOAD, 0.0)
 

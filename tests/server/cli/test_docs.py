@@ -5,7 +5,9 @@ TONGBAO_REWRITE_DOCS=1 writes the reference part anew.
 
 import os
 import re
+import sys
 from pathlib import Path
+from unittest.mock import patch
 
 from server.cli import app
 from server.cli.common import Exit
@@ -16,7 +18,9 @@ MARK = "<!-- What follows is made from --help; tests/server/cli/test_docs.py wri
 
 def reference() -> str:
     """Render the help of all commands, without the introduction, which the page has in its own words."""
-    text = app.generate_docs(output_format="markdown")
+    # The library writes part of the running program's name into the usage, which is pytest's here.
+    with patch.object(sys, "argv", ["tongbao"]):
+        text = app.generate_docs(output_format="markdown")
     return text[text.index("## tongbao serve") :].rstrip() + "\n"
 
 
