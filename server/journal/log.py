@@ -84,6 +84,7 @@ class Journal:
         self._epoch = 0  # ours, once we have taken over
         self._appender: Link | None = appender
         self._statement: asyncpg.prepared_stmt.PreparedStatement | None = None
+        self._statements = 0  # prepared so far, to name them
         self._statement_first = 0  # the statement serves first <= seq < end
         self._statement_end = 0
         self._busy = False
@@ -399,7 +400,7 @@ class Journal:
             first = facts.partition(seq) * facts.partition_rows
             await schema.make_partition(link.connection, facts, facts.partition(seq))
             self._statement = await link.connection.prepare(
-                _INSERT.format(target=facts.table(seq), source=facts.table(seq - 1))
+                _INSERT.format(target=facts.table(seq), source=facts.table(seq - 1)), name=self._statement_name()
             )
             # A partition's first row looks for its predecessor in the partition before.
             self._statement_first = seq if seq == first else first + 1
@@ -407,6 +408,11 @@ class Journal:
             # asyncpg leaves the implicit transaction of a prepare open, and with it the lock on the table.
             await link.connection.execute("SELECT")
         return self._statement
+
+    def _statement_name(self) -> str:
+        """Return a name of its own: without one, and without a cache, PostgreSQL plans anew each time."""
+        self._statements += 1
+        return f"tongbao_{self._statements}"
 
     async def _have_barrier_link(self) -> Link:
         if self._barrier_link is None or self._barrier_link.lost:
@@ -419,7 +425,7 @@ class Journal:
         partition = self._facts.partition(head.seq)
         if self._barrier_partition != partition or self._barrier_statement is None:
             query = _BARRIER.format(source=self._facts.table(head.seq), newest=self._facts.table(head.seq))
-            self._barrier_statement = await link.connection.prepare(query)
+            self._barrier_statement = await link.connection.prepare(query, name=self._statement_name())
             self._barrier_partition = partition
         record = await self._barrier_statement.fetchrow(head.seq)
         # What is newer than the last row of a partition is in the next one.

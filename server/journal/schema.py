@@ -5,6 +5,8 @@ depends on how many partitions there are, takes a lock on the parent, or waits f
 """
 
 import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib import resources
@@ -21,6 +23,8 @@ PARTITION_ROWS = 1 << 20
 log is made."""
 ADVISORY_LOCK = 0x746F_6E67_6261_6F
 """Keeps two processes from making the tables at the same time."""
+SILENCE_MAX_MS = 2_000
+"""How long a process that makes tables may stay silent between two statements, which take microseconds."""
 
 COLUMNS = "seq, epoch, time, format, kind, previous_hash, hash, checksum, digest, payload"
 
@@ -91,13 +95,25 @@ async def _exists(connection: asyncpg.Connection, name: str) -> bool:
     return bool(await connection.fetchval(query, name))
 
 
+@asynccontextmanager
+async def _alone(connection: asyncpg.Connection) -> AsyncIterator[None]:
+    """Make tables in one transaction, while no other process does.
+
+    A process that is paused in the middle would keep every successor waiting for the lock. So PostgreSQL ends the
+    session of one that is silent, and whoever it was finds its session lost when it goes on.
+    """
+    async with connection.transaction():
+        await connection.execute(f"SET LOCAL idle_in_transaction_session_timeout = {SILENCE_MAX_MS}")
+        await connection.execute(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})")
+        yield
+
+
 async def ensure_schema(connection: asyncpg.Connection, partition_rows: int, time: int) -> LogFacts:
     """Return the log's facts; make the tables and row 0 if there is no log yet."""
     facts = await read_facts(connection)
     if facts is not None:
         return facts
-    async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", ADVISORY_LOCK)
+    async with _alone(connection):
         facts = await read_facts(connection)
         if facts is not None:
             return facts
@@ -129,8 +145,9 @@ async def make_partition(connection: asyncpg.Connection, facts: LogFacts, partit
     """
     table = table_name(partition)
     first, end = partition * facts.partition_rows, (partition + 1) * facts.partition_rows
-    async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", ADVISORY_LOCK)
+    if await _exists(connection, table.removeprefix("tongbao.")):
+        return
+    async with _alone(connection):
         if await _exists(connection, table.removeprefix("tongbao.")):
             return
         # A log is only ever appended to: vacuum has nothing to find in it but the freezing it does at the latest

@@ -116,6 +116,10 @@ async def interrupt_detach(dsn: str) -> None:
         await detacher.execute(
             "ALTER TABLE tongbao.log DETACH PARTITION tongbao.log_0000000000 CONCURRENTLY", timeout=0.5
         )
+    async with asyncio.timeout(10):  # until PostgreSQL has heeded the cancellation, the reader keeps it waiting
+        state = "SELECT state FROM pg_stat_activity WHERE pid = $1"
+        while await reader.fetchval(state, detacher.get_server_pid()) == "active":
+            await reader.execute("SELECT pg_stat_clear_snapshot()")
     await transaction.rollback()
     assert await reader.fetchval("SELECT count(*) FROM pg_inherits WHERE inhdetachpending") == 1
     await reader.close()

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 import pytest
 
-from server.journal import Fenced, Journal, JournalClosed, JournalError, Kind, PrivatePostgres
+from server.journal import Fenced, Journal, JournalClosed, JournalError, Kind, PrivatePostgres, schema
 from server.journal.cluster import PORT
 from tests.server.journal.proxy import FaultyProxy
 
@@ -250,6 +250,22 @@ async def test_a_paused_leader_can_neither_append_nor_answer(
     assert [row.seq for row in rows if row.payload == b"of the paused leader"][: len(acknowledged)] == acknowledged
     assert all(row.seq < end for row in rows if row.payload == b"of the paused leader")
     await second.close()
+
+
+async def test_a_leader_paused_while_it_makes_a_partition_stops_nobody(any_database: str) -> None:
+    first = await Journal.open(any_database, partition_rows=4)
+    await first.take_over()
+    paused = await asyncpg.connect(any_database)
+    making = schema._alone(paused)
+    await making.__aenter__()  # and there it stands
+    async with asyncio.timeout(20):
+        second = await lead(any_database)
+        for number in range(10):
+            await second.append(time.time_ns(), b"%d" % number)
+    with pytest.raises(asyncpg.InterfaceError, match="closed"):
+        await making.__aexit__(None, None, None)
+    await second.close()
+    await first.close()
 
 
 async def test_a_takeover_wins_against_a_busy_leader(any_database: str) -> None:
