@@ -27,7 +27,7 @@ cdef extern from "<sys/epoll.h>" nogil:
     cdef struct epoll_event:
         uint32_t events
         epoll_data_t data
-    const uint32_t EPOLLIN, EPOLLOUT, EPOLLERR, EPOLLHUP, EPOLLET
+    const uint32_t EPOLLIN, EPOLLOUT, EPOLLERR, EPOLLHUP
     const int EPOLL_CTL_ADD, EPOLL_CTL_MOD
     int epoll_create1(int flags)
     int epoll_ctl(int poll, int operation, int fd, epoll_event* event)
@@ -45,6 +45,7 @@ cdef extern from "<sys/socket.h>" nogil:
 
 cdef extern from "<unistd.h>" nogil:
     int close(int fd)
+    ssize_t read(int fd, void* buffer, size_t size)
 
 cdef enum:
     EVENTS = 256
@@ -323,12 +324,15 @@ cdef bint run_until(Load* load, uint64_t until) noexcept nogil:
     cdef epoll_event events[EVENTS]
     cdef int count, index
     cdef uint32_t number
+    cdef uint64_t ticks
     cdef uint64_t now = now_ns()
     while not load.broken and not finished(load, now) and now < until:
         count = epoll_wait(load.poll, events, EVENTS, WAIT_MS)
         for index in range(count):
             number = events[index].data.u32
             if number == TIMER:
+                # Only reading sets it going again: the kernel counts a periodic timer's ticks when it is asked for them.
+                read(load.timer, &ticks, sizeof(ticks))
                 continue
             if events[index].events & (EPOLLIN | EPOLLERR | EPOLLHUP):
                 receive(load, number)
@@ -462,7 +466,7 @@ cdef class Loop:
             self.open_timer()
 
     cdef open_timer(self):
-        """Wakes the loop every `tick` seconds; edge-triggered, so that nobody needs to read it."""
+        """Wakes the loop every `tick` seconds."""
         cdef itimerspec every
         cdef epoll_event event
         self.load.timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK)
@@ -470,7 +474,7 @@ cdef class Loop:
             raise OSError(errno, "timer")
         memset(&every, 0, sizeof(every))
         every.it_value.tv_nsec = every.it_interval.tv_nsec = <long>(self.tick * 1e9)
-        event.events = EPOLLIN | EPOLLET
+        event.events = EPOLLIN
         event.data.u32 = TIMER
         if (timerfd_settime(self.load.timer, 0, &every, NULL) != 0
                 or epoll_ctl(self.load.poll, EPOLL_CTL_ADD, self.load.timer, &event) != 0):

@@ -54,6 +54,16 @@ def test_open_loop_keeps_its_schedule() -> None:
     assert result["send_lag_us"]["count"] == result["requests"]
 
 
+@pytest.mark.parametrize("rate", [100, 2_000])
+def test_open_loop_sends_when_it_is_due_and_not_when_a_reply_wakes_it(rate: int) -> None:
+    """With nothing in flight nobody but its own timer tells the loop that time has come."""
+    with serving() as (port, _):
+        result = run(WORKLOAD, port=port, connections=4, rate=rate, seconds=1, warm_up=0.1)
+    assert result["ok"]
+    assert result["send_lag_us"]["p50"] < 2_000
+    assert result["latency_us"]["p50"] < 5_000
+
+
 def test_a_stalled_server_shows_in_every_request_that_was_due_meanwhile() -> None:
     stalled = []
 
