@@ -501,6 +501,10 @@ cdef class Loop:
             self.finish()
         return done
 
+    def stop(self) -> None:
+        """Sends nothing new from now on; `run` goes on until what is in flight has been answered. To be called between two runs."""
+        self.load.stop = min(self.load.stop, now_ns())
+
     cdef finish(self):
         """What is left of the last second; called once all is answered."""
         if self.load.second.total:

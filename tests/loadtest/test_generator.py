@@ -9,7 +9,7 @@ import pytest
 
 from loadtest.generator import run
 from loadtest.histogram import Latencies
-from loadtest.loop import LoadError
+from loadtest.loop import LoadError, Loop
 from loadtest.workload import Shape, Workload
 from tests.loadtest.double import Alter, serving
 
@@ -80,6 +80,22 @@ def test_a_stalled_server_shows_in_every_request_that_was_due_meanwhile() -> Non
     # A closed loop would see one slow reply of 400; by the schedule some 300 were due while the server slept.
     assert result["latency_us"]["p50"] > 1_000
     assert result["latency_us"]["max"] > 290_000
+
+
+@pytest.mark.parametrize("rate", [0, 5_000])
+def test_a_run_can_be_stopped_early(rate: int) -> None:
+    def look(loop: Loop) -> None:
+        if not loop.preparing and loop.elapsed > 0.4:
+            loop.stop()
+
+    with serving() as (port, engine):
+        result = run(WORKLOAD, port=port, connections=2, depth=2, rate=rate, seconds=60, warm_up=0.2, look=look)
+        assert engine.transfers == result["requests_all"] > result["requests"] > 0
+    assert result["ok"]
+    assert result["latency_us"]["count"] == result["requests"]
+    assert 0.1 < result["seconds"] < 2
+    if rate:
+        assert result["requests_per_second"] == pytest.approx(rate, rel=0.1)
 
 
 def test_time_ends_a_run() -> None:
