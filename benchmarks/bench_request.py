@@ -2,6 +2,9 @@
 
 Server, PostgreSQL and load generator share the machine. Closed loops with 1, 64 and 1,024 requests in flight,
 batches of 1,000 transfers, and open loops, whose schedule does not wait for replies.
+
+A round (`--rounds`; three with --full) is all of them, one after another, on a fresh ledger; so the rounds of one load
+lie minutes apart and meet the same state, and a slow moment of the machine spoils one round of it and not the median.
 """
 
 import tempfile
@@ -54,4 +57,4 @@ def _figures(name: str, result: dict[str, Any]) -> Iterator[Figure]:
 
 
 if __name__ == "__main__":
-    main(__doc__, measure)
+    main(__doc__, measure, rounds_full=3)

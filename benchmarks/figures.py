@@ -2,15 +2,18 @@
 
 import argparse
 import json
+import logging
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from statistics import median_low
 from typing import Any
 
+import structlog
 from rich.console import Console
 from rich.table import Table
 
@@ -77,21 +80,56 @@ Measure = Callable[[bool], Iterator[Figure]]
 """Yields figures; True: the full sizes, False: what fits into a minute."""
 
 
-def main(description: str | None, measure: Measure) -> None:
-    """The command line of one benchmark: `python -m benchmarks.bench_… [--full] [--json]`."""
+def main(description: str | None, measure: Measure, *, rounds_full: int = 1) -> None:
+    """The command line of one benchmark: `python -m benchmarks.bench_… [--full] [--rounds N] [--json]`.
+
+    `rounds_full` is how often all of it is done with --full, where --rounds says nothing else; otherwise once.
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--full", action="store_true", help="the full sizes, minutes instead of seconds")
+    parser.add_argument(
+        "--rounds", type=int, help=f"how often, one after another; gives medians (1, with --full {rounds_full})"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object per figure and line")
     arguments = parser.parse_args()
-    figures = []
-    for figure in measure(arguments.full):
-        figures.append(figure)
-        if arguments.json:
-            print(json.dumps(asdict(figure)), flush=True)
-        else:
-            print(f"{figure.name:<45}{shown(figure.value):>14} {figure.unit:<16} {figure.note}", flush=True)
+    rounds: int = (rounds_full if arguments.full else 1) if arguments.rounds is None else arguments.rounds
+    if rounds < 1:
+        parser.error("--rounds: at least 1")
+    # What a journal in this process has to say must not stand between the figures, nor be paid for in their times.
+    structlog.configure(
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+    )
+    found: dict[str, list[Figure]] = {}
+    for turn in range(1, rounds + 1):
+        for figure in measure(arguments.full):
+            found.setdefault(figure.name, []).append(figure)
+            if not arguments.json:
+                line = f"{figure.name:<50}{shown(figure.value):>12} {figure.unit:<13} {figure.note}"
+                print(f"{turn}/{rounds} {line}" if rounds > 1 else line, flush=True)
+            elif rounds == 1:
+                print(json.dumps(asdict(figure)), flush=True)
+    figures = [middle(each) for each in found.values()]
     if not arguments.json:
         show(figures, sys.stdout.isatty())
+    elif rounds > 1:
+        for figure in figures:
+            print(json.dumps(asdict(figure)), flush=True)
+
+
+def middle(rounds: Sequence[Figure]) -> Figure:
+    """The figure of the median round (of two the lower), with the range of all rounds before its note."""
+    if len(rounds) == 1:
+        return rounds[0]
+    values = [figure.value for figure in rounds]
+    value = median_low(values)
+    figure = rounds[values.index(value)]
+    spread = f"{shown(min(values))} to {shown(max(values))} in {len(rounds)} rounds"
+    return replace(
+        figure,
+        note=f"{spread}; {figure.note}" if figure.note else spread,
+        details={**figure.details, "rounds": values},
+    )
 
 
 def shown(value: float) -> str:
