@@ -1,23 +1,21 @@
 """The wire alone: nanoseconds per message or item, parsing and encoding. No socket, no ledger, no log.
 
-    python -m benchmarks.bench_wire [--json]
-
 Each figure is the best of many rounds of CPU time (the machine is shared, and noise only adds), beside the median. All
 rounds check what came out. For comparison the same lines go through msgspec into typed structs, and the replies
 are encoded by it.
 """
 
-import argparse
 import json
 import time
 from collections.abc import Callable, Iterator
 from random import Random
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
 
+from benchmarks.figures import Figure, main
 from engine._core import records
 from engine._core.batch import Batch
 from server import wire
@@ -27,15 +25,6 @@ MESSAGES = 2_000
 ITEMS = 1_000
 ROUNDS = 25
 TIME = 1_795_350_000_000_000_001
-
-
-class Figure(NamedTuple):
-    """One measured number, in nanoseconds."""
-
-    name: str
-    best: float
-    median: float
-    unit: str
 
 
 class Transfer(msgspec.Struct, forbid_unknown_fields=True):
@@ -95,6 +84,13 @@ def timed(work: Callable[[], int], per: int) -> tuple[float, float]:
     return min(spent), median(spent)
 
 
+def figure(name: str, times: tuple[float, float], size: float | None = None) -> Figure:
+    """The figure of `timed`, with the bytes of a piece."""
+    best, middle = times
+    note = f"median {middle:.1f}" if size is None else f"median {middle:.1f}; {size:.0f} bytes"
+    return Figure(f"wire/{name}", best, "ns", note, {"median": middle})
+
+
 def parsing(name: str, lines: bytes, items: int, kind: str = "transfers") -> Figure:
     """Parse all lines into one batch."""
     batch = Batch()
@@ -111,7 +107,7 @@ def parsing(name: str, lines: bytes, items: int, kind: str = "transfers") -> Fig
             raise AssertionError(f"{name}: {outcome}, {tools.counts(batch)}")
         return spent
 
-    return Figure(name, *timed(work, items), f"ns, {len(lines) / items:.0f} bytes")
+    return figure(name, timed(work, items), len(lines) / items)
 
 
 def encoding(name: str, requests: int, items: int, *, strings: bool = False) -> Figure:
@@ -138,13 +134,13 @@ def encoding(name: str, requests: int, items: int, *, strings: bool = False) -> 
         length = len(text)
         return spent
 
-    best, middle = timed(work, requests * items)
+    times = timed(work, requests * items)
     [(_, text)] = wire.encode(batch, 123_456, TIME)
     replies = [json.loads(line) for line in text.splitlines()]
     stamps = [int(item["timestamp"]) for reply in replies for item in reply["result"]]
     if stamps != list(range(TIME, TIME + requests * items)):
         raise AssertionError(f"{name}: the replies are not those of the results")
-    return Figure(name, best, middle, f"ns, {length / requests / items:.0f} bytes")
+    return figure(name, times, length / requests / items)
 
 
 def reading(name: str) -> Figure:
@@ -164,7 +160,7 @@ def reading(name: str) -> Figure:
             raise AssertionError(name)
         return spent
 
-    return Figure(name, *timed(work, MESSAGES), f"ns, {len(lines) / MESSAGES:.0f} bytes")
+    return figure(name, timed(work, MESSAGES), len(lines) / MESSAGES)
 
 
 def writing(name: str) -> Figure:
@@ -179,7 +175,7 @@ def writing(name: str) -> Figure:
             raise AssertionError(name)
         return spent
 
-    return Figure(name, *timed(work, MESSAGES), "ns")
+    return figure(name, timed(work, MESSAGES))
 
 
 def by_msgspec(name: str, lines: bytes) -> Figure:
@@ -195,7 +191,7 @@ def by_msgspec(name: str, lines: bytes) -> Figure:
             raise AssertionError(name)
         return spent
 
-    return Figure(name, *timed(work, len(split)), "ns")
+    return figure(name, timed(work, len(split)))
 
 
 def encoded_by_msgspec(name: str) -> Figure:
@@ -214,11 +210,11 @@ def encoded_by_msgspec(name: str) -> Figure:
             raise AssertionError(name)
         return spent
 
-    return Figure(name, *timed(work, MESSAGES), "ns")
+    return figure(name, timed(work, MESSAGES))
 
 
-def measure() -> Iterator[Figure]:
-    """All figures."""
+def measure(_: bool) -> Iterator[Figure]:
+    """All figures; there is one size."""
     single = wire.encode_single_transfers(1, transfers(MESSAGES))
     many = b"".join(wire.encode_create_transfers(index, transfers(ITEMS)) for index in range(4))
     shuffled = respelt(single, envelope=False)
@@ -240,17 +236,5 @@ def measure() -> Iterator[Figure]:
     yield reading("client reads a reply")
 
 
-def main() -> None:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true", help="one JSON object per figure and line")
-    as_json = parser.parse_args().json
-    for figure in measure():
-        if as_json:
-            print(json.dumps(figure._asdict()), flush=True)
-        else:
-            print(f"{figure.name:<46}{figure.best:8.1f}  (median {figure.median:.1f}) {figure.unit}", flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__, measure)
