@@ -8,17 +8,21 @@ Rates are of closed loops. Server CPU is user and system time of the server's pr
 measured requests, divided by how many they were.
 """
 
+import asyncio
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
+
 from benchmarks.figures import Figure, main
 from benchmarks.redis import redis
 from benchmarks.serving import Serving
 from loadtest.generator import run
 from loadtest.workload import Workload
+from server.journal.postgres import DATABASE, USER
 
 ACCOUNTS = 10_000
 WARM_UP_SECONDS = 0.5
@@ -41,10 +45,13 @@ def measure(full: bool) -> Iterator[Figure]:
         ours = 0.0
         server.start()
         try:
+            first = _rows(server)
             for seed, (name, connections, depth) in enumerate(LOADS):
                 result = _run(server, seed, connections, depth, seconds)
                 ours = ours or result["requests_per_second"]
                 yield from _figures(name, result)
+            if asyncio.run(_kept(Path(directory))) != first:
+                raise RuntimeError("the log was to be replaced, and rows went to PostgreSQL")
         finally:
             server.discard()  # a last snapshot would belong to no log
         with redis(Path(directory)) as peer:
@@ -80,7 +87,19 @@ def _run(server: Serving, seed: int, connections: int, depth: int, seconds: floa
     return result | {"server_ns_per_request": 1e9 * spent / done, "requests_per_row": done / rows}
 
 
+async def _kept(directory: Path) -> int:
+    """Newest row that PostgreSQL has."""
+    host = (directory / "data" / "postgres" / "socket_directory").read_text().strip()
+    connection = await asyncpg.connect(host=host, user=USER, database=DATABASE)
+    try:
+        newest: int = await connection.fetchval("SELECT max(seq) FROM tongbao.log")
+        return newest
+    finally:
+        await connection.close()
+
+
 def _rows(server: Serving) -> int:
+    """Newest row that the server believes in."""
     seq: int = server.ask("server_status")["log"]["seq"]
     return seq
 
