@@ -2,10 +2,12 @@
 
 Appends are confirmed at once and reads are never fenced, so what is left of a request's way is everything but
 PostgreSQL: parsing, batching, encoding and hashing the row, posting, replying. Whatever is acknowledged is gone when
-the process ends. It is planted from outside, in this process only: nothing in the server knows of it, and no setting of
+the process ends. It is planted import asyncio
+from outside, in this process only: nothing in the server knows of it, and no setting of
 the product leads here. PostgreSQL is started as usual, holds the first rows and stays idle.
 """
 
+import asyncio
 import sys
 from hashlib import sha256
 
@@ -17,14 +19,16 @@ from server.journal import Head, Journal, Kind
 from server.journal.rows import row_hash
 
 
-async def _append(self: Journal, time: int, payload: bytes, digest: bytes | None = None) -> int:
+def _append(self: Journal, time: int, payload: bytes, digest: bytes | None = None) -> asyncio.Future[int]:
     """Do what the real one does before it asks PostgreSQL: the row's number and hashes."""
     seq, previous, epoch, _ = self.head
     seq += 1
     checksum = sha256(payload).digest()
     hash_ = row_hash(previous, seq, epoch, time, log_record.FORMAT, Kind.BATCH, checksum, digest)
     self.head = Head(seq, hash_, epoch, time)
-    return seq
+    future = asyncio.get_running_loop().create_future()
+    future.set_result(seq)
+    return future
 
 
 async def _barrier(self: Journal) -> None:

@@ -141,6 +141,13 @@ class Settings:
     queue_delay_ms_max: int = setting(
         2_000, "Longest wait of a request for the commit before its own; then it is answered busy (-32003).", minimum=1
     )
+    spin_microseconds: int = setting(
+        500,
+        "How long the server looks again and again instead of sleeping when few requests wait for a commit, and for "
+        "the next request after them; 0 to save the power. Without effect on a single CPU.",
+        minimum=0,
+        maximum=100_000,
+    )
     disk_free_bytes_min: int = setting(
         512 * MIB, "Free space in data_dir under which writes are answered busy (-32003).", minimum=0
     )

@@ -35,7 +35,7 @@ def parameters(function: Any) -> list[tuple[str, Any]]:
 def test_the_log_that_forgets_is_called_as_the_real_one(name: str) -> None:
     theirs, ours = getattr(Journal, name), getattr(unlogged_server, f"_{name}")
     assert parameters(ours) == parameters(theirs)
-    assert inspect.iscoroutinefunction(ours)
+    assert inspect.iscoroutinefunction(ours) == inspect.iscoroutinefunction(theirs)
 
 
 def test_importing_the_log_that_forgets_plants_nothing() -> None:

@@ -16,6 +16,7 @@ import structlog
 
 from server.journal.errors import UnsafeDatabase
 from server.journal.schema import check_server
+from server.journal.stream import AppendStream
 
 log = structlog.get_logger("tongbao.journal")
 
@@ -60,10 +61,11 @@ GONE = (
 class Link:
     """A session. Never used by two tasks at the same time."""
 
-    __slots__ = ("connection", "doubt")
+    __slots__ = ("_connection", "_stream", "doubt")
 
     def __init__(self, connection: asyncpg.Connection) -> None:
-        self.connection = connection
+        self._connection = connection
+        self._stream: AppendStream | None = None
         self.doubt = False
         """A warning arrived: what was confirmed since may not be durable everywhere it should be."""
         connection.add_log_listener(self._on_message)
@@ -76,13 +78,27 @@ class Link:
             log.warning("database_warning", message=str(message), sqlstate=message.sqlstate)
 
     @property
+    def connection(self) -> asyncpg.Connection:
+        """For everything but appends."""
+        if self._stream is not None:
+            self._stream.release()
+            self._stream = None
+        return self._connection
+
+    def stream(self, statement: asyncpg.prepared_stmt.PreparedStatement) -> AppendStream:
+        """For appends by a statement that was prepared on `connection`, until that is used again."""
+        if self._stream is None:
+            self._stream = AppendStream(self._connection, statement.get_name())
+        return self._stream
+
+    @property
     def lost(self) -> bool:
         """Whether it cannot be used any more."""
-        return bool(self.connection.is_closed())
+        return bool(self._connection.is_closed())
 
     def drop(self) -> None:
         """End it without waiting for anybody."""
-        self.connection.terminate()
+        self._connection.terminate()
 
     async def close(self) -> None:
         """End it, politely if that takes less than a second.
@@ -90,7 +106,10 @@ class Link:
         On a network that swallows everything asyncpg's close waits for a minute, and cancelling it waits as long: only
         terminating helps.
         """
-        await finish(asyncio.create_task(self.connection.close()), self)
+        if self._stream is not None and self._stream.busy:
+            self.drop()
+        else:
+            await finish(asyncio.create_task(self.connection.close()), self)
 
 
 async def finish(task: "asyncio.Task[Any]", link: Link | None) -> None:

@@ -37,6 +37,7 @@ from server.journal.errors import Fenced, JournalClosed, JournalError, LogDamage
 from server.journal.link import BACKOFF_MAX, BACKOFF_MIN, GONE, Link, connect, curable, finish, temporary
 from server.journal.rows import Head, Kind, Row, row_hash
 from server.journal.schema import LogFacts
+from server.journal.stream import Values
 
 log = structlog.get_logger("tongbao.journal")
 
@@ -88,6 +89,7 @@ class Journal:
         self._statement_first = 0  # the statement serves first <= seq < end
         self._statement_end = 0
         self._busy = False
+        self._settling: asyncio.Task[None] | None = None  # the append whose outcome must be found out
         self._broken: JournalError | None = None
         self._barrier_link: Link | None = None
         self._barrier_statement: asyncpg.prepared_stmt.PreparedStatement | None = None
@@ -155,12 +157,12 @@ class Journal:
 
     # --- appending
 
-    async def append(self, time: int, payload: bytes, digest: bytes | None = None) -> int:
-        """Append a batch and return its seq once it is durable, however long that takes.
+    def append(self, time: int, payload: bytes, digest: bytes | None = None) -> asyncio.Future[int]:
+        """Send a batch at once; the future gives its seq once it is durable, however long that takes.
 
         `time` is the batch's (ns since 1970 UTC), `digest` the engine's digest of the state before the batch, now and
-        then. Raises Fenced or LogLost: answer nothing more. If the call is cancelled the outcome stays unknown, and the
-        journal can only be closed.
+        then. Raises, at once or later, Fenced or LogLost: answer nothing more. If the future is cancelled the outcome
+        stays unknown, and the journal can only be closed.
         """
         if self._busy or self._broken or not self._epoch:
             self._refuse()
@@ -169,27 +171,54 @@ class Journal:
         checksum = sha256(payload).digest()
         hash = row_hash(previous, seq, epoch, time, self._format, Kind.BATCH, checksum, digest)
         values = (seq, epoch, time, self._format, previous, hash, checksum, digest, payload)
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._busy = True
-        try:
-            done = False
-            failure: BaseException | None = None
-            if self._statement is not None and self._statement_first <= seq < self._statement_end:
-                try:
-                    await self._statement.fetch(*values)
-                    done = self._statement.get_statusmsg() == "INSERT 0 1" and not self._appender.doubt  # type: ignore[union-attr]
-                except (*GONE, asyncpg.PostgresError) as error:
-                    failure = error
-            if not done:
-                await self._settle(values, failure)
-        except asyncio.CancelledError:
-            self._break(JournalClosed("an append was cancelled: whether it was committed is not known"))
-            raise
-        finally:
-            self._busy = False
+
+        def done(error: BaseException | None) -> None:
+            if error is None:
+                self._appended(future, values)
+            else:
+                self._settling = asyncio.create_task(self._settled(future, values, error))
+
+        link, statement = self._appender, self._statement
+        ready = link is not None and not link.lost and not link.doubt
+        if ready and statement is not None and self._statement_first <= seq < self._statement_end:
+            link.stream(statement).append(values, done)  # type: ignore[union-attr]
+        else:
+            self._settling = asyncio.create_task(self._settled(future, values, None))
+        future.add_done_callback(self._look_at_end)
+        return future
+
+    def _appended(self, future: asyncio.Future[int], values: Values) -> None:
+        """Go on behind a row that is durable."""
+        self._busy = False
+        seq, epoch, time, _, _, hash, *_ = values
         self.head = Head(seq, hash, epoch, time)
         if seq >= self._extend_at:
             self._extend()
-        return seq
+        if not future.done():
+            future.set_result(seq)
+
+    async def _settled(self, future: asyncio.Future[int], values: Values, failure: BaseException | None) -> None:
+        """Settle an append that had no good answer, or could not be sent yet."""
+        try:
+            await self._settle(values, failure)
+        except asyncio.CancelledError:
+            if self._broken is not None and not future.done():
+                future.set_exception(self._broken)
+            raise
+        except Exception as error:  # noqa: BLE001 - whoever waits for the append is told
+            self._busy = False
+            if not future.done():
+                future.set_exception(error)
+        else:
+            self._appended(future, values)
+
+    def _look_at_end(self, future: asyncio.Future[int]) -> None:
+        if future.cancelled():
+            self._break(JournalClosed("an append was cancelled: whether it was committed is not known"))
+            if self._settling is not None:
+                self._settling.cancel()
 
     async def take_over(self) -> None:
         """Append a row of the next epoch: from its commit on, no older leader can append.
@@ -339,6 +368,8 @@ class Journal:
         """End the sessions, within two seconds whatever the database does."""
         if self._broken is None:
             self._broken = JournalClosed("the journal is closed")
+        if self._settling is not None:
+            self._settling.cancel()
         endings = [link.close() for link in (self._appender, self._barrier_link) if link is not None]
         if self._extending and not self._extending.done():
             endings.append(finish(self._extending, self._extend_link))
@@ -347,11 +378,13 @@ class Journal:
 
     # --- how an append is settled
 
-    async def _settle(self, values: tuple[Any, ...], failure: BaseException | None) -> None:
+    async def _settle(self, values: Values, failure: BaseException | None) -> None:
         """Return when the row is durable: append it if nobody knows yet whether it is there."""
         seq, hash = values[0], values[5]
         pause = BACKOFF_MIN
         while True:
+            if self._broken is not None:
+                raise self._broken
             try:
                 if isinstance(failure, asyncpg.UniqueViolationError):
                     link = await self._have_appender()

@@ -14,6 +14,7 @@ class FaultyProxy:
         self.marker = b""  # what a request must contain for the two switches below to act
         self.cut_request = False  # … before the server sees it
         self.cut_answer = False  # … after the server has it, before the client sees the answer
+        self.crumbs = False  # forwards answers byte by byte
         self.hole = False  # keeps every connection open, and forwards nothing
         self.cuts = 0
         self._server: asyncio.Server | None = None
@@ -82,5 +83,10 @@ class FaultyProxy:
                     mute.set()
             if not request and mute.is_set():
                 return
-            sink.write(data)
+            if self.crumbs and not request:
+                for place in range(len(data)):
+                    sink.write(data[place : place + 1])
+                    await asyncio.sleep(0.001)  # else the kernel would put them together again
+            else:
+                sink.write(data)
             await sink.drain()

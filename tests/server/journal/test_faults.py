@@ -168,7 +168,7 @@ async def test_a_network_that_swallows_everything(any_database: str, when: str) 
     async with proxy_for(any_database) as proxy:
         journal = await lead(through(proxy, any_database))
         proxy.hole = when == "before the request"
-        append = asyncio.create_task(journal.append(time.time_ns(), b"patience"))
+        append = asyncio.ensure_future(journal.append(time.time_ns(), b"patience"))
         if when == "before the answer":
             # The proxy has read the request when it goes deaf, and holds the answer back.
             await asyncio.sleep(0)
@@ -203,7 +203,7 @@ async def test_a_retry_that_meets_its_first_copy_still_under_way(any_database: s
         await transaction.start()
         # Somebody's row with the same number, which will not be committed: whoever appends it waits to know.
         await blocker.execute("INSERT INTO tongbao.log VALUES (3, 1, 0, 0, 1, '', '', '', '', '')")
-        append = asyncio.create_task(journal.append(time.time_ns(), b"twice"))
+        append = asyncio.ensure_future(journal.append(time.time_ns(), b"twice"))
         await until_waiting(1)
         # The server is at the first copy. Now the network breaks, which the server does not notice.
         for task in list(proxy._tasks):
@@ -318,7 +318,7 @@ async def test_a_standby_that_was_not_waited_for_is_not_a_confirmation(own_postg
         while await watch.fetchval("SHOW synchronous_standby_names") != "nobody":
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.2)  # the other sessions reload when they are next used
-    append = asyncio.create_task(journal.append(time.time_ns(), b"waits for nobody"))
+    append = asyncio.ensure_future(journal.append(time.time_ns(), b"waits for nobody"))
     await until_waiting()
     for _ in range(3):
         # The server answers this with a warning and success.
@@ -354,7 +354,7 @@ async def test_a_cancelled_append_ends_the_journal(any_database: str) -> None:
 
 async def test_two_appends_at_once_are_a_mistake(database: str) -> None:
     journal = await lead(database)
-    first = asyncio.create_task(journal.append(time.time_ns(), b"one"))
+    first = asyncio.ensure_future(journal.append(time.time_ns(), b"one"))
     await asyncio.sleep(0)
     with pytest.raises(RuntimeError, match="under way"):
         await journal.append(time.time_ns(), b"two")

@@ -1,6 +1,7 @@
 """From the disk to the same state: snapshots, the tail, and everything that may be damaged."""
 
 import asyncio
+import itertools
 import json
 import random
 from collections.abc import Callable
@@ -310,9 +311,18 @@ async def test_a_snapshot_while_transfers_go_on(tmp_path: Path, database: str) -
     """What it holds is exactly the state after its seq, though the server goes on meanwhile."""
     settings = settings_for(tmp_path, database_url=database, **SETTINGS)
     async with running(settings) as server:
-        working = asyncio.create_task(work(server, 5, 150))
+        taken = asyncio.Event()
+
+        async def work_on() -> None:
+            for seed in itertools.count():
+                await work(server, seed, 10)
+                if taken.is_set():
+                    return
+
+        working = asyncio.create_task(work_on())
         for _ in range(4):
             await take_snapshot(server)
+        taken.set()
         await working
         state = server.engine.state_hash()
     for path in files(settings):
