@@ -44,6 +44,7 @@ MODULES = [
     "engine._core.posting",
     "engine._core.reads",
     "engine._core.forked",
+    "engine._core.ahead",
     "engine.requests",
     "engine.machine",
     "engine.log_record",

@@ -1,11 +1,13 @@
 # The engine as other compiled modules see it.
 
 from libc.stdint cimport uint32_t, uint64_t
+from engine._core.ahead cimport Ahead
 from engine._core.batch cimport Batch
 from engine._core.store cimport Ledger
 
 cdef class Engine:
     cdef Ledger ledger
+    cdef Ahead* ahead                   # NULL: memory comes when it is touched
     cdef readonly object limits
     cdef Batch own                      # the one batch of the embedding interface
 

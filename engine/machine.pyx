@@ -10,6 +10,7 @@ import numpy as np
 
 from libc.string cimport memcpy
 
+from engine._core.ahead cimport ahead_look, ahead_start, ahead_stop
 from engine._core.accounts cimport create_accounts, define_scope, update_accounts
 from engine._core.batch cimport Request
 from engine._core.codes cimport *
@@ -68,7 +69,19 @@ cdef class Engine:
         self.own = Batch()
 
     def __dealloc__(self) -> None:
+        ahead_stop(self.ahead)
         ledger_destroy(&self.ledger)
+
+    def populate_ahead(self) -> None:
+        """Has a thread of its own ask the system for the memory that the next batches will touch.
+
+        For servers: a batch then never waits for the system to clear a page, up to 5 ms on a virtual machine. It takes
+        up to 16 MiB a store more than is used, and a table's successor when the table is three quarters full.
+        """
+        if self.ahead is NULL:
+            self.ahead = ahead_start()
+            if self.ahead is not NULL:
+                ahead_look(self.ahead, &self.ledger)
 
     # --- the server's interface -------------------------------------------------------------------
 
@@ -93,6 +106,8 @@ cdef class Engine:
             self.check_capacity(accounts, transfers, ranges)
         with nogil:
             outcome = apply_batch(&self.ledger, batch, time, writes)
+            if writes and self.ahead is not NULL:
+                ahead_look(self.ahead, &self.ledger)
         if outcome != 0:
             raise MemoryError("no memory for the answers of a batch")
         if CHECKED and writes:

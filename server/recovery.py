@@ -115,11 +115,14 @@ async def _restore(log: ReadableLog, snapshots: Snapshots, limits: Limits, hash_
         )
         return Recovered(engine, manifest.seq, row.epoch, row.hash, manifest)
     row = await _row(log, 0)
-    return Recovered(Engine(limits, hash_key=hash_key), 0, row.epoch, row.hash, None)
+    engine = Engine(limits, hash_key=hash_key)
+    engine.populate_ahead()
+    return Recovered(engine, 0, row.epoch, row.hash, None)
 
 
 def _read_snapshot(snapshots: Snapshots, manifest: Manifest, limits: Limits, hash_key: bytes) -> Engine:
     engine = Engine.restore(snapshots.path(manifest.seq), limits, hash_key=hash_key)
+    engine.populate_ahead()
     if engine.digest().hex() != manifest.digest or engine.last_timestamp != manifest.last_timestamp:
         raise SnapshotError(f"{manifest.seq}: the snapshot is not the one that its manifest describes")
     return engine

@@ -19,6 +19,7 @@ cdef struct Table:
     uint64_t count_max      # grow when reached
     size_t size             # bytes of `buckets`
     size_t old_size
+    Bucket* next            # of twice the size, made ahead of time; NULL: not yet
     void* retired           # a table whose ids have all moved; given back in slices
     size_t retired_size
     size_t retired_done
@@ -26,6 +27,7 @@ cdef struct Table:
 
 cdef int table_create(Table* table, const uint64_t* key, uint64_t count) noexcept nogil    # 0, or -1: out of memory
 cdef void table_destroy(Table* table) noexcept nogil
+cdef void table_make_next(Table* table) noexcept nogil          # unless memory is out: then growing fails or not
 cdef int table_grow(Table* table) noexcept nogil                # 0, or -1: out of memory (nothing has changed)
 cdef void table_grown(Table* table) noexcept nogil              # all old ids have moved
 cdef void table_retire(Table* table) noexcept nogil             # gives back one slice of a retired table

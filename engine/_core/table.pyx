@@ -30,15 +30,23 @@ cdef int table_create(Table* table, const uint64_t* key, uint64_t count) noexcep
 cdef void table_destroy(Table* table) noexcept nogil:
     memory_release(table.buckets, table.size)
     memory_release(table.old, table.old_size)
+    memory_release(table.next, 2 * table.size)
     memory_release(table.retired, table.retired_size)
     memset(table, 0, sizeof(Table))
 
 
+cdef void table_make_next(Table* table) noexcept nogil:
+    table.next = <Bucket*>memory_reserve(2 * table.size)
+
+
 cdef int table_grow(Table* table) noexcept nogil:
     cdef size_t size = 2 * table.size
-    cdef Bucket* buckets = <Bucket*>memory_reserve(size)
+    cdef Bucket* buckets = table.next
+    if buckets is NULL:
+        buckets = <Bucket*>memory_reserve(size)
     if buckets is NULL:
         return -1
+    table.next = NULL
     table.old = table.buckets
     table.old_mask = table.mask
     table.old_size = table.size

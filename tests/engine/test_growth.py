@@ -1,11 +1,16 @@
 """Tables that grow under load, keyed hashing, and that neither shows in any result."""
 
 import random
+import resource
 from collections import Counter
+from pathlib import Path
+from time import sleep
+from typing import Any
 
+import numpy as np
 import pytest
 
-from engine import Engine, Limits, Status
+from engine import ACCOUNT_COMMAND, TRANSFER_COMMAND, Engine, Limits, Status
 from tests.engine.batches import Batch, Request
 from tests.engine.driver import compare
 from tests.engine.subjects import Fast, Plain
@@ -175,3 +180,62 @@ def test_expiry_and_ticks_show_in_the_state() -> None:
     assert len({state for _, state in states}) == 3, "a tick on the way leaves no trace"
     assert states[2] == states[3]
     assert len({digest for digest, _ in states}) == 2
+
+
+def transfers_at_random(count: int) -> np.ndarray[Any, Any]:
+    """Build transfers between accounts 1 and 2 with ids in both halves."""
+    transfers = np.zeros(count, dtype=TRANSFER_COMMAND)
+    transfers["id_lo"] = np.random.default_rng(9).permutation(count) + 1
+    transfers["id_hi"] = np.arange(count)
+    transfers["debit_account_id"], transfers["credit_account_id"] = 1, 2
+    transfers["amount"], transfers["ledger"], transfers["code"] = 1, 1, 1
+    return transfers
+
+
+def engine_after(transfers: np.ndarray[Any, Any], *, ahead: bool) -> Engine:
+    engine = Engine(Limits(2**16, 2**20, 2**20, 2**20))
+    if ahead:
+        engine.populate_ahead()
+        engine.populate_ahead()  # a second time means nothing
+    accounts = np.zeros(2, dtype=ACCOUNT_COMMAND)
+    accounts["id"], accounts["ledger"], accounts["code"] = (1, 2), 1, 1
+    engine.create_accounts(accounts, 10)
+    for start in range(0, len(transfers), 1_000):
+        engine.create_transfers(transfers[start : start + 1_000], 10**6 + start)
+    return engine
+
+
+def test_memory_that_is_asked_for_ahead_changes_no_result(tmp_path: Path) -> None:
+    """Over half a dozen doublings, with a fork in the middle of it."""
+    transfers = transfers_at_random(300_000)
+    plain, ahead = engine_after(transfers, ahead=False), engine_after(transfers, ahead=True)
+    assert ahead.state_hash() == plain.state_hash()
+    ahead.check_invariants()
+    job = ahead.snapshot_fork(tmp_path / "state")
+    while not job.poll():
+        sleep(0.01)
+    assert job.finish() == plain.state_hash()
+    restored = Engine.restore(tmp_path / "state", Limits(2**16, 2**20, 2**20, 2**20))
+    restored.populate_ahead()
+    assert restored.state_hash() == plain.state_hash()
+
+
+def test_stores_are_resident_before_they_are_used() -> None:
+    """A store of 96 bytes a transfer does not fault in page by page under the batches that fill it."""
+    transfers = transfers_at_random(60_000)
+    faults = {}
+    for ahead in (False, True):
+        engine = engine_after(transfers[:2], ahead=ahead)
+        sleep(0.5)  # the thread populates 16 MiB
+        before = resource.getrusage(resource.RUSAGE_THREAD).ru_minflt
+        for start in range(2, 60_000, 2_000):
+            engine.create_transfers(transfers[start : start + 2_000], 10**8 + start)
+            sleep(0.002)
+        faults[ahead] = resource.getrusage(resource.RUSAGE_THREAD).ru_minflt - before
+    assert faults[True] < faults[False] / 2
+
+
+def test_an_engine_ends_while_its_memory_is_asked_for() -> None:
+    transfers = transfers_at_random(2_000)
+    for _ in range(20):
+        engine_after(transfers, ahead=True)

@@ -1,0 +1,15 @@
+# Memory that is going to be needed, asked for ahead of time by a thread of its own.
+#
+# The first touch of a 2 MiB page takes up to 5 ms on a virtual machine, since the system clears it and the host may have to
+# find it first; whoever waits for the batch that touches it waits as long. So a thread keeps the stores populated some
+# way beyond what is used, and a table's successor altogether before the table is full. It changes no content, only
+# whether the content is resident; the ledger works the same without it, and slower.
+
+from libc.stddef cimport size_t
+from engine._core.store cimport Ledger
+
+cdef struct Ahead           # opaque; see ahead.pyx
+
+cdef Ahead* ahead_start() noexcept nogil                            # NULL: no thread, or a kernel that cannot populate
+cdef void ahead_stop(Ahead* ahead) noexcept nogil                   # before the memory goes; NULL is allowed
+cdef void ahead_look(Ahead* ahead, Ledger* ledger) noexcept nogil   # after a batch: say how far to populate
