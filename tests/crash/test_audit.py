@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from server.journal.rows import row_hash
 from tests.crash.books import Books, Hold, hold_problem, outcomes_of
-from tests.crash.channel import Channel
+from tests.crash.channel import Channel, Reply
 from tests.crash.control import Control, Gate
 from tests.crash.findings import Finding, Findings
 from tests.crash.journals import Ack, Journal, path_of
@@ -31,6 +32,34 @@ SEED = 11
 NUMBERS = (1, 2, READERS_FROM)
 
 
+class DoctoredLog(Log):
+    """Reads rows that are not quite what is in the database."""
+
+    def __init__(self, dsn: Callable[[], str], change: Callable[[list[dict[str, Any]]], None]) -> None:
+        super().__init__(dsn)
+        self._change = change
+
+    async def _read(self, last: int | None) -> list[Any]:
+        rows = [dict(row) for row in await super()._read(last)]
+        self._change(rows)
+        return rows
+
+
+class DoctoredChannel(Channel):
+    """Answers look-ups not quite as the server does."""
+
+    def __init__(self, port: int, change: Callable[[str, Any], None]) -> None:
+        super().__init__(port)
+        self._change = change
+
+    def call(self, method: str, params: Any = None) -> Reply:
+        reply = super().call(method, params)
+        for view in reply.result if method.startswith("lookup_") else ():
+            if view is not None:
+                self._change(method, view)
+        return reply
+
+
 @dataclass
 class Evidence:
     """What a moment of work has left: the server, its journals and the answers to the set-up."""
@@ -39,10 +68,16 @@ class Evidence:
     directory: Path
     set_up: list[dict[str, object]]
 
-    def judge(self, change: Callable[[list[Ack]], None] = lambda _: None) -> Findings:
-        """Return what the audits find when `change` has been made to the replies."""
+    def judge(
+        self,
+        change: Callable[[list[Ack]], None] = lambda _: None,
+        *,
+        view: Callable[[str, Any], None] = lambda *_: None,
+        rows: Callable[[list[dict[str, Any]]], None] = lambda _: None,
+    ) -> Findings:
+        """Return what the audits find when changes have been made to replies, to looked up views, or to the log."""
         findings = Findings()
-        log = Log(lambda: self.server.cluster.dsn)
+        log = DoctoredLog(lambda: self.server.cluster.dsn, rows)
         workloads = {number: Workload(SEED, number) for number in NUMBERS}
         books = Books(workloads, findings, log, Random(0))
         order = Order(books, log, findings)
@@ -57,7 +92,7 @@ class Evidence:
         log.advance(findings)
         for ack in acks:
             books.acknowledged(ack)
-        with Channel(self.server.port) as channel:
+        with DoctoredChannel(self.server.port, view) as channel:
             books.audit(channel, all_of_it=True)
             books.check_history(channel)
         order.audit(journals, acks)
@@ -254,6 +289,65 @@ def account_created_twice(acks: list[Ack]) -> None:
 )
 def test_a_change_is_found(evidence: Evidence, change: Callable[[list[Ack]], None], kind: Finding) -> None:
     findings = evidence.judge(change)
+    assert kind in findings.kinds, findings.report()
+
+
+def one_side_has_more(method: str, view: Any) -> None:
+    if view["id"] == UNIFORM[0]:
+        view["credits_posted"] += 1
+
+
+def posted_is_voided(method: str, view: Any) -> None:
+    if view.get("status") == "posted":
+        view["status"] = "voided"
+
+
+def a_time_that_no_row_has(method: str, view: Any) -> None:
+    if method == "lookup_transfers":
+        view["timestamp"] -= 10**12
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        (one_side_has_more, Finding.BALANCE),
+        (one_side_has_more, Finding.BOOKS),
+        (posted_is_voided, Finding.PENDING),
+        (a_time_that_no_row_has, Finding.REPLAY),
+        (a_time_that_no_row_has, Finding.ALTERED),
+    ],
+)
+def test_a_change_of_the_state_is_found(evidence: Evidence, change: Callable[[str, Any], None], kind: Finding) -> None:
+    findings = evidence.judge(view=change)
+    assert kind in findings.kinds, findings.report()
+
+
+def missing(rows: list[dict[str, Any]]) -> None:
+    del rows[len(rows) // 2]
+
+
+def flipped(rows: list[dict[str, Any]]) -> None:
+    row = rows[len(rows) // 2]
+    row["payload"] = bytes([row["payload"][0] ^ 1]) + row["payload"][1:]
+
+
+def another_state(rows: list[dict[str, Any]]) -> None:
+    """A row that is all right but for the state that its writer had."""
+    row = [row for row in rows if row["digest"] is not None][-1]
+    row["digest"] = bytes(16)
+    row["hash"] = row_hash(
+        row["previous_hash"], row["seq"], row["epoch"], row["time"], row["format"], row["kind"], row["checksum"],
+        row["digest"],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"), [(missing, Finding.LOG), (flipped, Finding.LOG), (another_state, Finding.REPLAY)]
+)
+def test_a_change_of_the_log_is_found(
+    evidence: Evidence, change: Callable[[list[dict[str, Any]]], None], kind: Finding
+) -> None:
+    findings = evidence.judge(rows=change)
     assert kind in findings.kinds, findings.report()
 
 
