@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 
 from server.journal import PrivatePostgres
 
-SYSTEM_15 = Path("/usr/lib/postgresql/15/bin")
+SECOND = Path(os.environ.get("TONGBAO_TEST_POSTGRES", "/usr/lib/postgresql/15/bin"))
+"""Programs of the other PostgreSQL: Debian's 15, unless another one (15 to 18) is to be tested."""
 _numbers = itertools.count(1)
 
 
@@ -29,10 +31,10 @@ def postgres_18(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivatePos
 
 @pytest.fixture(scope="session")
 def postgres_15(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivatePostgres]:
-    """A cluster of the system's PostgreSQL 15."""
-    if not SYSTEM_15.is_dir():
-        pytest.skip("PostgreSQL 15 is not installed")
-    yield from _run_cluster(tmp_path_factory.mktemp("postgres-15"), binaries=SYSTEM_15)
+    """A cluster of the system's PostgreSQL 15, or of another one: see SECOND."""
+    if not SECOND.is_dir():
+        pytest.skip(f"there is no PostgreSQL in {SECOND}")
+    yield from _run_cluster(tmp_path_factory.mktemp("postgres-15"), binaries=SECOND)
 
 
 def _fresh_database(postgres: PrivatePostgres) -> Iterator[str]:
