@@ -30,9 +30,10 @@ from server.client import (
 from tests.server.client.proxy import CuttingProxy
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
-    with LocalServer(tmp_path_factory.mktemp("data")) as server:
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[LocalServer]:
+    """A server with an empty ledger: each test runs twice, with the same ids."""
+    with LocalServer(tmp_path / "data") as server:
         yield server
 
 
