@@ -106,7 +106,7 @@ async def test_every_method_with_arrays(server: LocalServer) -> None:
         assert balances["debits_posted"][-1] == 8190 * 8191 // 2
         transfers = await client.get_account_transfers(200, arrays=True, limit=3)
         assert transfers["id_lo"].tolist() == array["id_lo"][:3].tolist()
-        assert len(await client.query_accounts(arrays=True, ledger=156, limit=8190)) >= 4
+        assert len(await client.query_accounts(arrays=True, ledger=156, limit=8190)) == 2
         assert len(await client.query_transfers(arrays=True, limit=10)) == 10
 
 
@@ -196,8 +196,11 @@ async def test_the_server_killed_under_load(tmp_path: Path) -> None:
                 for _ in range(3):
                     await asyncio.sleep(dice.uniform(0.3, 0.8))
                     await asyncio.to_thread(server.kill)
+                    before = len(told)
                     await asyncio.to_thread(server.start)
-                await asyncio.sleep(0.3)
+                    async with asyncio.timeout(60):
+                        while len(told) == before:  # the client is back
+                            await asyncio.sleep(0.01)
                 stop.set()
                 await asyncio.gather(*callers)
             assert client.reconnects >= 3
