@@ -195,11 +195,11 @@ async def test_the_server_killed_under_load(tmp_path: Path) -> None:
                 callers += [asyncio.create_task(chained()) for _ in range(10)]
                 for _ in range(3):
                     await asyncio.sleep(dice.uniform(0.3, 0.8))
+                    before = client.reconnects
                     await asyncio.to_thread(server.kill)
-                    before = len(told)
                     await asyncio.to_thread(server.start)
                     async with asyncio.timeout(60):
-                        while len(told) == before:  # the client is back
+                        while client.reconnects == before:  # until the client is back
                             await asyncio.sleep(0.01)
                 stop.set()
                 await asyncio.gather(*callers)
