@@ -10,7 +10,7 @@ import numpy as np
 
 from libc.string cimport memcpy
 
-from engine._core.ahead cimport ahead_look, ahead_start, ahead_stop
+from engine._core.ahead cimport ahead_finished, ahead_look, ahead_start, ahead_stop
 from engine._core.accounts cimport create_accounts, define_scope, update_accounts
 from engine._core.batch cimport Request
 from engine._core.codes cimport *
@@ -82,6 +82,11 @@ cdef class Engine:
             self.ahead = ahead_start()
             if self.ahead is not NULL:
                 ahead_look(self.ahead, &self.ledger)
+
+    @property
+    def populated(self) -> bool:
+        """Whether the thread of `populate_ahead` has nothing left to do."""
+        return self.ahead is NULL or ahead_finished(self.ahead)
 
     # --- the server's interface -------------------------------------------------------------------
 

@@ -103,6 +103,7 @@ def run(
     connections: int = 16,
     depth: int = 64,
     rate: float = 0.0,
+    tick: float = 0.0001,
     items: int = 1,
     seconds: float = 10.0,
     warm_up: float = 1.0,
@@ -117,10 +118,12 @@ def run(
     """Run one load and return what was measured (latencies in microseconds).
 
     `rate` (requests a second in all) makes the loop open; else it is closed, with `depth` requests in flight on each
-    of `connections`. `items` is transfers per request. The run ends after `count` requests or `seconds`, of which the
-    first `warm_up` are not measured. `first` is the number of the first request in the workload: whoever runs twice
-    against one ledger moves it, or takes another seed. The result's `ok` is False when any reply had a status outside
-    `allowed` or was an error. Raises LoadError when the server breaks off, stalls or answers nonsense.
+    of `connections`. An open loop wakes every `tick` seconds and sends what has become due; latencies count from
+    when it was due, so they hold half a tick on average. `items` is transfers per request. The run ends after
+    `count` requests or `seconds`, of which the first `warm_up` are not measured. `first` is the number of the first
+    request in the workload: whoever runs twice against one ledger moves it, or takes another seed. The result's
+    `ok` is False when any reply had a status outside `allowed` or was an error. Raises LoadError when the server
+    breaks off, stalls or answers nonsense.
     """
     sockets = connect(host, port, connections, channel, key)
     try:
@@ -131,6 +134,7 @@ def run(
             sockets,
             depth=depth,
             rate=rate,
+            tick=tick,
             seconds=seconds,
             warm_up=warm_up,
             count=count,

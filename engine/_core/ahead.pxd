@@ -12,4 +12,5 @@ cdef struct Ahead           # opaque; see ahead.pyx
 
 cdef Ahead* ahead_start() noexcept nogil                            # NULL: no thread, or a kernel that cannot populate
 cdef void ahead_stop(Ahead* ahead) noexcept nogil                   # before the memory goes; NULL is allowed
+cdef bint ahead_finished(Ahead* ahead) noexcept nogil               # all that was said is populated
 cdef void ahead_look(Ahead* ahead, Ledger* ledger) noexcept nogil   # after a batch: say how far to populate

@@ -54,6 +54,7 @@ cdef struct Ahead:
     pthread_mutex_t lock
     pthread_cond_t more
     pthread_t thread
+    bint working                        # on a piece, without the lock
     bint stopping
 
 
@@ -81,9 +82,11 @@ cdef void* populate(void* argument) noexcept nogil:
         if size > PIECE:
             size = PIECE
         span.done += size
+        ahead.working = True
         pthread_mutex_unlock(&ahead.lock)
         madvise(base, size, MADV_POPULATE_WRITE)    # without memory to give it fails, and the first touch will
         pthread_mutex_lock(&ahead.lock)
+        ahead.working = False
     pthread_mutex_unlock(&ahead.lock)
     return NULL
 
@@ -119,6 +122,14 @@ cdef void ahead_stop(Ahead* ahead) noexcept nogil:
     pthread_mutex_destroy(&ahead.lock)
     pthread_cond_destroy(&ahead.more)
     free(ahead)
+
+
+cdef bint ahead_finished(Ahead* ahead) noexcept nogil:
+    cdef bint finished
+    pthread_mutex_lock(&ahead.lock)
+    finished = not ahead.working and unfinished(ahead) is NULL
+    pthread_mutex_unlock(&ahead.lock)
+    return finished
 
 
 cdef bint want_store(Span* span, void* base, uint64_t used, uint64_t capacity, size_t record) noexcept nogil:

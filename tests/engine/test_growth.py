@@ -226,7 +226,8 @@ def test_stores_are_resident_before_they_are_used() -> None:
     faults = {}
     for ahead in (False, True):
         engine = engine_after(transfers[:2], ahead=ahead)
-        sleep(0.5)  # the thread populates 16 MiB
+        while not engine.populated:
+            sleep(0.001)
         before = resource.getrusage(resource.RUSAGE_THREAD).ru_minflt
         for start in range(2, 60_000, 2_000):
             engine.create_transfers(transfers[start : start + 2_000], 10**8 + start)
