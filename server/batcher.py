@@ -207,7 +207,7 @@ class Batcher:
             return
         flight.task.add_done_callback(self._confirmed)
         if self._spin_seconds and survey.requests <= SPIN_REQUESTS_MAX:
-            self._spin_for(started)
+            self._spin(started + self._spin_seconds)
         if flight.logged and apply_now:
             self._apply()  # the row is under way
         else:
@@ -321,23 +321,24 @@ class Batcher:
             self._release(use)
         self._landed.set()
         if self._spinning:
-            self._spin_for(time.monotonic())
+            # A client that waits for one answer after the other asks again at once, or not so soon.
+            self._spin(time.monotonic() + self._spin_seconds / 5)
 
-    def _spin_for(self, now: float) -> None:
-        self._spin_until = now + self._spin_seconds
-        if not self._spinning:
-            self._spinning = True
-            self._loop.call_soon(self._spin)
-
-    def _spin(self) -> None:
+    def _spin(self, until: float) -> None:
         """Keep the loop from sleeping: one that sleeps is woken some 30 µs late, and a commit takes 200 µs.
 
         Only while little is going on; else the CPU has better things to do, and a batch wins nothing by it.
         """
+        self._spin_until = until
+        if not self._spinning:
+            self._spinning = True
+            self._loop.call_soon(self._spin_on)
+
+    def _spin_on(self) -> None:
         if len(self.open) > SPIN_REQUESTS_MAX or self._dead or time.monotonic() > self._spin_until:
             self._spinning = False
         else:
-            self._loop.call_soon(self._spin)
+            self._loop.call_soon(self._spin_on)
 
     def _send(self, number: int, first: bytes | None, more: list[bytes]) -> None:
         connection = self.connections.get(number)
