@@ -23,6 +23,7 @@ ACCOUNTS = 10_000
 
 CLOSED: tuple[tuple[str, dict[str, Any]], ...] = (
     ("request/serial", {"connections": 1, "depth": 1}),
+    ("request/4 x 1", {"connections": 4, "depth": 1}),
     ("request/1 x 64", {"connections": 1, "depth": 64}),
     ("request/64 x 1", {"connections": 64, "depth": 1}),
     ("request/16 x 64", {"connections": 16, "depth": 64}),
@@ -34,14 +35,23 @@ OPEN: tuple[tuple[str, dict[str, Any]], ...] = (
     ("request/open 300 k/s", {"connections": 4, "rate": 300_000.0, "tick": 0.00025}),
 )
 """On a server of their own: behind the closed loops a snapshot would be due, which bench_snapshot measures."""
+SPINNING: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("request/serial, profile latency", {"connections": 1, "depth": 1}),
+    ("request/4 x 1, profile latency", {"connections": 4, "depth": 1}),
+)
+SERVERS: tuple[tuple[dict[str, str], tuple[tuple[str, dict[str, Any]], ...]], ...] = (
+    ({}, OPEN),
+    ({}, CLOSED),
+    ({"profile": "latency"}, SPINNING),
+)
 
 
 def measure(full: bool) -> Iterator[Figure]:
     """Yield the figures; latencies in milliseconds."""
     seconds = 20.0 if full else 4.0
-    for loads in (OPEN, CLOSED):
+    for settings, loads in SERVERS:
         with tempfile.TemporaryDirectory() as directory:
-            server = Serving(Path(directory))
+            server = Serving(Path(directory), **settings)
             server.start()
             try:
                 for seed, (name, load) in enumerate(loads):
