@@ -9,6 +9,7 @@ lie minutes apart and meet the same state, and a slow moment of the machine spoi
 """
 
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ OPEN: tuple[tuple[str, dict[str, Any]], ...] = (
     ("request/open 300 k/s", {"connections": 4, "rate": 300_000.0, "tick": 0.00025}),
 )
 """On a server of their own: behind the closed loops a snapshot would be due, which bench_snapshot measures."""
+REST_SECONDS = 15.0
+"""A first start writes the files of the write-ahead log, a gigabyte, and a disk may be busy with that for a while."""
 SPINNING: tuple[tuple[str, dict[str, Any]], ...] = (
     ("request/serial, profile latency", {"connections": 1, "depth": 1}),
     ("request/4 x 1, profile latency", {"connections": 4, "depth": 1}),
@@ -53,6 +56,8 @@ def measure(full: bool) -> Iterator[Figure]:
         with tempfile.TemporaryDirectory() as directory:
             server = Serving(Path(directory), **settings)
             server.start()
+            if loads is OPEN:
+                time.sleep(REST_SECONDS)
             try:
                 for seed, (name, load) in enumerate(loads):
                     workload = Workload(seed=seed, accounts=ACCOUNTS)
