@@ -6,6 +6,7 @@ Starts a server of its own in a temporary directory unless --connect names one.
 import asyncio
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from examples.berka import data
 from examples.berka.books import Contra, account_array, transfer_array
 from examples.berka.reconcile import Report, reconcile, refused
 from examples.local_server import LocalServer
-from server.cli.common import CommandError, Json, out, print_json, print_table, progress
+from server.cli.common import CommandError, Exit, Json, out, print_json, print_table, progress
 from server.client import Client, ClientError
 
 BATCH = 8190
@@ -130,7 +131,7 @@ def berka(
 ) -> int:
     """Import the Berka data through a running server and reconcile every account after every day.
 
-    Exit codes: 0 everything reconciles, 1 it does not, or there is no server, 2 wrong usage or no data.
+    Exit codes: 0 everything reconciles, 1 it does not, or there is no server, 2 wrong usage or data.
 
     Parameters
     ----------
@@ -165,16 +166,21 @@ async def _with(host: str, port: int, directory: Path, *, quiet: bool) -> dict[s
         return await send(client, directory, quiet=quiet)
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the example; errors of the user end in one line."""
     try:
-        return int(app())
+        code = app(arguments)
     except CommandError as error:
         sys.stderr.write(f"berka: {error}\n")
         return error.code
-    except (ClientError, data.DataError) as error:
+    except data.DataError as error:
+        sys.stderr.write(f"berka: {error}\n")
+        return Exit.USAGE
+    except ClientError as error:
         sys.stderr.write(f"berka: {error}\n")
         return 1
+    # --help and --version give none.
+    return int(code or 0)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from examples.berka import data
-from examples.berka.__main__ import figures, send
+from examples.berka.__main__ import figures, main, send
 from examples.berka.books import Contra, account_array, kind_of, transfer_array
 from examples.local_server import LocalServer
 from server.client import Client
@@ -54,6 +54,13 @@ def test_money_moves_the_right_way() -> None:
     assert array["amount"].tolist() == [1000, 400]
     times = [*account_array([data.Opening(7, date(1993, 1, 1))], date(1993, 1, 1))["timestamp"], *array["timestamp"]]
     assert times == sorted(set(times))
+
+
+def test_the_command_ends_without_a_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    assert "reconcile" in capsys.readouterr().out
+    assert main([str(tmp_path / "absent")]) == 2
+    assert capsys.readouterr().err.startswith("berka: ")
 
 
 @needs_data
