@@ -1,6 +1,6 @@
 """The compiled modules and how they are compiled; everything else is in pyproject.toml.
 
-TONGBAO_DEBUG=1 builds the checked twin: bounds checks, invariant checks after every batch, line tracing.
+TONGBAO_DEBUG=1 builds the checked twin: bounds checks, invariant checks after every batch, no SSE2.
 TONGBAO_SANITIZE=address,undefined builds with gcc's sanitizers.
 TONGBAO_MARCH=native (or any gcc -march) tunes for a processor; wheels leave it unset.
 """

@@ -4,7 +4,7 @@
 #define TONGBAO_NATIVE_H
 
 #include <stdint.h>
-#if defined(__SSE2__)
+#if defined(__SSE2__) && !defined(TONGBAO_PORTABLE)
 #include <emmintrin.h>
 #endif
 
@@ -43,7 +43,7 @@ _Static_assert(sizeof(tb_bucket) == 64, "a bucket is one cache line");
 /* Bit i is set when entry i is used and carries `tag`. */
 static inline uint32_t tb_bucket_matches(const tb_bucket *bucket, uint16_t tag) {
     uint32_t matches;
-#if defined(__SSE2__)
+#if defined(__SSE2__) && !defined(TONGBAO_PORTABLE)
     __m128i wanted = _mm_set1_epi16((short)tag);
     __m128i first = _mm_cmpeq_epi16(_mm_load_si128((const __m128i *)bucket->tags), wanted);
     matches = (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(first, _mm_setzero_si128()));
