@@ -4,6 +4,7 @@ Each input is a stream of bytes with two bytes in front that choose limits and p
 compiled parser in one piece and again in random pieces; both must ask for what `tests/models/wire.py` says, and
 whatever is asked must be answered by the encoder with as many lines of JSON. Atheris follows the branches of the model;
 half of the mutations take in new lines from `tests/server/wire/lines.py`, so that the grammar is never far away.
+An input with a difference, or one that takes long, is kept in fuzz/found.
 
 With --generate N no fuzzer is needed: N streams from the generator, spoilt in all degrees, go the same way.
 """
@@ -148,6 +149,8 @@ def fuzz(runs: int, corpus: Path, options: list[str]) -> None:
         if watch.count >= runs:  # libFuzzer leaves with os._exit, so the report is made here
             print(watch.report(), flush=True)
 
+    found = corpus.parent / "found"
+    found.mkdir(parents=True, exist_ok=True)
     atheris.instrument_func(model.read_stream)
     for name in dir(model):
         function = getattr(model, name)
@@ -158,7 +161,16 @@ def fuzz(runs: int, corpus: Path, options: list[str]) -> None:
         ):
             setattr(model, name, atheris.instrument_func(function))
     atheris.Setup(
-        [sys.argv[0], f"-runs={runs}", "-max_len=2048", "-rss_limit_mb=1500", "-timeout=20", *options, str(corpus)],
+        [
+            sys.argv[0],
+            f"-runs={runs}",
+            "-max_len=2048",
+            "-rss_limit_mb=1500",
+            "-timeout=20",
+            f"-artifact_prefix={found}/",
+            *options,
+            str(corpus),
+        ],
         one,
         custom_mutator=mutate,
     )
