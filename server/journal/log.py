@@ -543,6 +543,12 @@ class Journal:
             partition = self._facts.partition(self.head.seq)
             self._extend_at = (partition + 1) * self._facts.partition_rows
             self._extending = asyncio.create_task(self._make_next(partition + 1))
+            self._extending.add_done_callback(self._extended)
+
+    def _extended(self, task: "asyncio.Task[None]") -> None:
+        """Go on if the appends were faster: the next partition was asked for while this one was being made."""
+        if not task.cancelled() and self._broken is None and self.head.seq >= self._extend_at:
+            self._extend()
 
     async def _make_next(self, partition: int) -> None:
         try:
