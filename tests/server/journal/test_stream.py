@@ -3,6 +3,7 @@
 tests/server/journal/test_faults.py cuts the session before and after the row.
 """
 
+import asyncio
 import time
 
 import asyncpg
@@ -73,13 +74,16 @@ async def test_what_is_no_answer_ends_the_session_and_loses_nothing(any_database
             if idle:
                 await other.execute("SELECT pg_sleep(0.1)")
             await journal.append(time.time_ns(), b"%d" % number)
+        async with asyncio.timeout(20):
+            while journal._appender is link:  # a busy machine takes its time to tell
+                await journal.append(time.time_ns(), b"again")
     finally:
         await other.execute(f"ALTER SYSTEM SET timezone = '{zone}'")
         await other.execute("SELECT pg_reload_conf()")
         await other.close()
     await journal.append(time.time_ns(), b"after")
-    assert [payload for payload, _ in await rows_of(journal)] == [b"before", b"0", b"1", b"2", b"after"]
-    assert not idle or journal._appender is not link
+    payloads = [payload for payload, _ in await rows_of(journal) if payload != b"again"]
+    assert payloads == [b"before", b"0", b"1", b"2", b"after"]
     await journal.close()
 
 
