@@ -34,6 +34,8 @@ DIRECTIVES = {
 
 MODULES = [
     "engine._core.records",
+    "engine._core.order_records",
+    "engine._core.order_codes",
     "engine._core.codes",
     "engine._core.batch",
     "engine._core.memory",

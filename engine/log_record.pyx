@@ -5,9 +5,11 @@ column, since the values of one field resemble each other: a column of zeros tak
 value, and the rest compresses well (20 bytes a transfer instead of 104).
 
 Layout, little-endian. Head: u8 format, u8 codec (0 plain, 1 zstd), u16 zero, u32 bytes of the body when plain.
-Body: u64 time; u32 numbers of runs, accounts, transfers, updates, ranges, and a zero; the runs, four u32 each (kind, scope, items per
-request, requests); then per table that is not empty a u64 with two bits per column (0 zeros, 1 constant, 2 plain,
+Body: u64 time; u32 numbers of runs, accounts, transfers, updates, ranges, and a mask of further tables; per bit of the mask, lowest
+first, the u32 number of items of that table (TABLE_NAMES from its fifth on), and a zero where their number is odd; the runs, four u32 each
+(kind, scope, items per request, requests); then per table that is not empty a u64 with two bits per column (0 zeros, 1 constant, 2 plain,
 the first column lowest) and the columns in the order of the record's fields. Tables begin at a multiple of 8 bytes of the body.
+So a batch without orders has the layout of format 1, which knew the first four tables only.
 """
 
 import zstandard
@@ -18,21 +20,24 @@ from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 
 from engine._core.batch cimport Batch, Request
-from engine._core.codes cimport (
-    KIND_CREATE_ACCOUNTS, KIND_CREATE_TRANSFERS, KIND_DEFINE_SCOPE, KIND_READ, KIND_UPDATE_ACCOUNTS,
-)
-from engine._core.records cimport AccountCommand, ScopeRange, TransferCommand, UpdateCommand
-
-from engine._core import records
+from engine._core.codes cimport *
+from engine._core import order_records, records
 from engine.errors import RecordError
 
-FORMAT = 1
+FORMAT = 2                      # written when there are further tables; a record without them is written as format 1
+FORMAT_FIRST = 1
+TABLE_NAMES = (
+    "accounts", "transfers", "updates", "ranges", "instruments", "trading_accounts", "links", "orders", "amends",
+    "mass_cancels", "sessions", "days", "trade_commands",
+)
 
 cdef enum:
     HEAD = 8
     BODY_HEAD = 32
     RUN = 16
-    TABLES = 4
+    TABLES = 13
+    TABLES_FIRST = 4            # whose numbers stand in the head of the body
+    LINKS = 6
     COLUMNS_MAX = 32
     PLAIN = 0
     ZSTD = 1
@@ -49,7 +54,7 @@ cdef struct Table:
     uint32_t offsets[COLUMNS_MAX]
     uint32_t widths[COLUMNS_MAX]
 
-cdef Table TABLE[TABLES]        # accounts, transfers, updates, ranges
+cdef Table TABLE[TABLES]        # in the order of TABLE_NAMES
 
 cdef class _Buffer:
     """Bytes that are kept from call to call."""
@@ -76,8 +81,11 @@ _decompressor = zstandard.ZstdDecompressor()
 
 
 def _load_tables():
-    for number, dtype in enumerate(
-            (records.ACCOUNT_COMMAND, records.TRANSFER_COMMAND, records.UPDATE_COMMAND, records.SCOPE_RANGE)):
+    for number, dtype in enumerate((
+            records.ACCOUNT_COMMAND, records.TRANSFER_COMMAND, records.UPDATE_COMMAND, records.SCOPE_RANGE,
+            order_records.INSTRUMENT_COMMAND, order_records.TRADING_ACCOUNT_COMMAND, order_records.LINK_COMMAND,
+            order_records.ORDER_COMMAND, order_records.AMEND_COMMAND, order_records.MASS_CANCEL_COMMAND,
+            order_records.SESSION_COMMAND, order_records.DAY_COMMAND, order_records.TRADE_COMMAND)):
         TABLE[number].size = dtype.itemsize
         TABLE[number].columns = len(dtype.names)
         for column, name in enumerate(dtype.names):
@@ -201,6 +209,84 @@ cdef const uint8_t* decode_table(
 
 # --- runs of requests -----------------------------------------------------------------------------
 
+cdef int table_of(uint32_t kind) noexcept nogil:
+    """Which table holds the items of a request; -1: it is no write."""
+    if kind == KIND_CREATE_ACCOUNTS:
+        return 0
+    if kind == KIND_CREATE_TRANSFERS:
+        return 1
+    if kind == KIND_UPDATE_ACCOUNTS:
+        return 2
+    if kind == KIND_DEFINE_SCOPE:
+        return 3
+    if kind == KIND_CREATE_INSTRUMENTS or kind == KIND_UPDATE_INSTRUMENTS:
+        return 4
+    if kind == KIND_CREATE_TRADING_ACCOUNTS:
+        return 5
+    if kind == KIND_SUBMIT_ORDERS:
+        return 7
+    if kind == KIND_CANCEL_ORDERS or kind == KIND_REPLACE_ORDERS:
+        return 8
+    if kind == KIND_MASS_CANCEL:
+        return 9
+    if kind == KIND_SET_SESSION:
+        return 10
+    if kind == KIND_END_OF_DAY:
+        return 11
+    if kind == KIND_BUST_TRADES:
+        return 12
+    return -1
+
+
+cdef struct Items:                      # of a batch, by table
+    char* base
+    uint32_t count
+
+
+cdef void tables_of(Batch batch, Items* items) noexcept nogil:
+    items[0].base, items[0].count = <char*>batch.accounts, batch.account_count
+    items[1].base, items[1].count = <char*>batch.transfers, batch.transfer_count
+    items[2].base, items[2].count = <char*>batch.updates, batch.update_count
+    items[3].base, items[3].count = <char*>batch.ranges, batch.range_count
+    items[4].base, items[4].count = <char*>batch.instruments, batch.instrument_count
+    items[5].base, items[5].count = <char*>batch.trading_accounts, batch.trading_account_count
+    items[6].base, items[6].count = <char*>batch.links, batch.link_count
+    items[7].base, items[7].count = <char*>batch.orders, batch.order_count
+    items[8].base, items[8].count = <char*>batch.amends, batch.amend_count
+    items[9].base, items[9].count = <char*>batch.mass_cancels, batch.mass_cancel_count
+    items[10].base, items[10].count = <char*>batch.sessions, batch.session_count
+    items[11].base, items[11].count = <char*>batch.days, batch.day_count
+    items[12].base, items[12].count = <char*>batch.trade_commands, batch.trade_command_count
+
+
+cdef char* append_items(Batch batch, int table, uint32_t count) noexcept nogil:
+    if table == 0:
+        return <char*>batch.append_accounts(count)
+    if table == 1:
+        return <char*>batch.append_transfers(count)
+    if table == 2:
+        return <char*>batch.append_updates(count)
+    if table == 3:
+        return <char*>batch.append_ranges(count)
+    if table == 4:
+        return <char*>batch.append_instruments(count)
+    if table == 5:
+        return <char*>batch.append_trading_accounts(count)
+    if table == 6:
+        return <char*>batch.append_links(count)
+    if table == 7:
+        return <char*>batch.append_orders(count)
+    if table == 8:
+        return <char*>batch.append_amends(count)
+    if table == 9:
+        return <char*>batch.append_mass_cancels(count)
+    if table == 10:
+        return <char*>batch.append_sessions(count)
+    if table == 11:
+        return <char*>batch.append_days(count)
+    return <char*>batch.append_trade_commands(count)
+
+
 cdef uint32_t encode_runs(Batch batch, uint8_t* out) noexcept nogil:
     """Written requests, equal neighbours counted together; returns how many runs."""
     cdef uint32_t runs = 0
@@ -227,22 +313,14 @@ cdef int decode_runs(Batch batch, const uint8_t* source, uint32_t runs, const ui
     """The requests anew, each pointing at its items; -1 when they do not add up, -2 when memory is out."""
     cdef uint32_t used[TABLES]
     cdef uint32_t run[4]
-    cdef uint32_t number, repeat, table
+    cdef uint32_t number, repeat
+    cdef int table
     cdef Request* request
     memset(used, 0, sizeof(used))
     for number in range(runs):
         memcpy(run, source + number * RUN, RUN)
-        if run[0] == KIND_CREATE_ACCOUNTS:
-            table = 0
-        elif run[0] == KIND_CREATE_TRANSFERS:
-            table = 1
-        elif run[0] == KIND_UPDATE_ACCOUNTS:
-            table = 2
-        elif run[0] == KIND_DEFINE_SCOPE:
-            table = 3
-        else:
-            return -1
-        if <uint64_t>run[2] * run[3] > counts[table] - used[table] or run[3] > ITEMS_MAX:
+        table = table_of(run[0])
+        if table < 0 or <uint64_t>run[2] * run[3] > counts[table] - used[table] or run[3] > ITEMS_MAX:
             return -1
         for repeat in range(run[3]):
             request = batch.append_request()
@@ -253,40 +331,60 @@ cdef int decode_runs(Batch batch, const uint8_t* source, uint32_t runs, const ui
             request.item_first = used[table]
             request.item_count = run[2]
             used[table] += run[2]
+    used[LINKS] = counts[LINKS]         # they belong to trading accounts, not to requests
     for table in range(TABLES):
         if used[table] != counts[table]:
             return -1
     return 0
 
 
+cdef bint links_fit(Batch batch) noexcept nogil:
+    """Whether each trading account names the links behind those of the one before it."""
+    cdef uint64_t next_link = 0
+    cdef uint32_t index
+    for index in range(batch.trading_account_count):
+        if batch.trading_accounts[index].link_first != next_link:
+            return False
+        next_link += batch.trading_accounts[index].link_count
+    return next_link == batch.link_count
+
+
 # --- the two doors --------------------------------------------------------------------------------
 
 def encode(Batch batch not None, uint64_t time) -> bytes:
     """The written requests of `batch`, applied at `time`, as the payload of one log row."""
-    cdef size_t most = (
-        HEAD + BODY_HEAD + <size_t>batch.request_count * RUN + TABLES * 16
-        + <size_t>batch.account_count * sizeof(AccountCommand) + <size_t>batch.transfer_count * sizeof(TransferCommand)
-        + <size_t>batch.update_count * sizeof(UpdateCommand) + <size_t>batch.range_count * sizeof(ScopeRange))
-    cdef uint8_t* base = scratch.room(most)
-    cdef uint8_t* out = base + HEAD
-    cdef uint32_t counts[5]
+    cdef Items items[TABLES]
+    cdef size_t most = HEAD + BODY_HEAD + (TABLES + 1) * 4 + <size_t>batch.request_count * RUN + TABLES * 16
+    cdef uint8_t* base
+    cdef uint8_t* out
+    cdef uint32_t counts[6]
     cdef uint32_t length
-    counts[0] = encode_runs(batch, out + BODY_HEAD)
-    counts[1] = batch.account_count
-    counts[2] = batch.transfer_count
-    counts[3] = batch.update_count
-    counts[4] = batch.range_count
-    memcpy(out, &time, 8)
-    memcpy(out + 8, counts, sizeof(counts))
-    memset(out + 28, 0, 4)
-    out += BODY_HEAD + counts[0] * RUN
-    out = encode_table(&TABLE[0], <const char*>batch.accounts, batch.account_count, out)
-    out = encode_table(&TABLE[1], <const char*>batch.transfers, batch.transfer_count, out)
-    out = encode_table(&TABLE[2], <const char*>batch.updates, batch.update_count, out)
-    out = encode_table(&TABLE[3], <const char*>batch.ranges, batch.range_count, out)
+    cdef int table
+    tables_of(batch, items)
+    for table in range(TABLES):
+        most += <size_t>items[table].count * TABLE[table].size
+    base = scratch.room(most)
+    out = base + HEAD + BODY_HEAD
+    counts[5] = 0
+    for table in range(TABLES):
+        if table < TABLES_FIRST:
+            counts[table + 1] = items[table].count
+        elif items[table].count:
+            counts[5] |= <uint32_t>1 << (table - TABLES_FIRST)
+            memcpy(out, &items[table].count, 4)
+            out += 4
+    if <size_t>out % 8:
+        memset(out, 0, 4)
+        out += 4
+    counts[0] = encode_runs(batch, out)
+    out += counts[0] * RUN
+    memcpy(base + HEAD, &time, 8)
+    memcpy(base + HEAD + 8, counts, sizeof(counts))
+    for table in range(TABLES):
+        out = encode_table(&TABLE[table], items[table].base, items[table].count, out)
     length = <uint32_t>(out - base - HEAD)
     memset(base, 0, HEAD)
-    base[0] = FORMAT
+    base[0] = FORMAT if counts[5] else FORMAT_FIRST
     memcpy(base + 4, &length, 4)
     if length < COMPRESS_FROM:
         return PyBytes_FromStringAndSize(<char*>base, HEAD + length)
@@ -297,17 +395,15 @@ def encode(Batch batch not None, uint64_t time) -> bytes:
 def decode(bytes payload not None, Batch batch not None) -> int:
     """Fills `batch` with what `encode` wrote and returns the time; RecordError when the bytes are not a record."""
     cdef const uint8_t* base = <const uint8_t*>PyBytes_AS_STRING(payload)
-    cdef const uint8_t* end
     cdef uint32_t length
-    cdef uint32_t counts[5]
     cdef uint64_t time
     cdef int outcome
     cdef bytes body
     batch.clear()
     if len(payload) < HEAD:
         raise RecordError("log record: is too short")
-    if base[0] != FORMAT:
-        raise RecordError(f"log record: format {base[0]} cannot be read by this build (format {FORMAT})")
+    if not FORMAT_FIRST <= base[0] <= FORMAT:
+        raise RecordError(f"log record: format {base[0]} cannot be read by this build (formats {FORMAT_FIRST} to {FORMAT})")
     memcpy(&length, base + 4, 4)
     if base[1] == ZSTD:
         if length > BODY_MAX:
@@ -323,13 +419,10 @@ def decode(bytes payload not None, Batch batch not None) -> int:
     if len(body) != length or length < BODY_HEAD:
         raise RecordError(f"log record: a body of {len(body)} bytes instead of {length}")
     base = <const uint8_t*>PyBytes_AS_STRING(body)
-    end = base + length
     memcpy(&time, base, 8)
-    memcpy(counts, base + 8, sizeof(counts))
-    if max(counts[1], counts[2], counts[3], counts[4]) > ITEMS_MAX or <uint64_t>counts[0] * RUN > length - BODY_HEAD:
-        raise RecordError("log record: numbers of items do not fit")
-    outcome = fill(batch, base + BODY_HEAD, end, counts)
+    outcome = fill(batch, base, base + length)
     if outcome == -2:
+        batch.clear()
         raise MemoryError("log record")
     if outcome != 0:
         batch.clear()
@@ -337,23 +430,52 @@ def decode(bytes payload not None, Batch batch not None) -> int:
     return time
 
 
-cdef int fill(Batch batch, const uint8_t* source, const uint8_t* end, const uint32_t* counts) noexcept nogil:
-    cdef char* into[TABLES]
-    cdef uint32_t table
-    if decode_runs(batch, source, counts[0], &counts[1]) != 0:
+cdef int fill(Batch batch, const uint8_t* source, const uint8_t* end) noexcept nogil:
+    """The batch from a body; -1 when its parts do not add up, -2 when memory is out."""
+    cdef uint32_t head[6]
+    cdef uint32_t counts[TABLES]
+    cdef char* into
+    cdef int table, outcome
+    memset(counts, 0, sizeof(counts))
+    memcpy(head, source + 8, sizeof(head))
+    source += BODY_HEAD
+    if head[5] >> (TABLES - TABLES_FIRST):
         return -1
-    source += counts[0] * RUN
-    into[0] = <char*>batch.append_accounts(counts[1])
-    into[1] = <char*>batch.append_transfers(counts[2])
-    into[2] = <char*>batch.append_updates(counts[3])
-    into[3] = <char*>batch.append_ranges(counts[4])
     for table in range(TABLES):
-        if counts[table + 1] == 0:
+        if table < TABLES_FIRST:
+            counts[table] = head[table + 1]
+        elif head[5] & <uint32_t>1 << (table - TABLES_FIRST):
+            if end - source < 8:
+                return -1
+            memcpy(&counts[table], source, 4)
+            source += 4
+        if counts[table] > ITEMS_MAX:
+            return -1
+    if one_more(head[5]):
+        source += 4
+    if <uint64_t>head[0] * RUN > <uint64_t>(end - source):
+        return -1
+    outcome = decode_runs(batch, source, head[0], counts)
+    if outcome != 0:
+        return outcome
+    source += head[0] * RUN
+    for table in range(TABLES):
+        if counts[table] == 0:
             continue
-        if into[table] is NULL:
+        into = append_items(batch, table, counts[table])
+        if into is NULL:
             return -2
-        memset(into[table], 0, <size_t>counts[table + 1] * TABLE[table].size)
-        source = decode_table(&TABLE[table], into[table], counts[table + 1], source, end)
+        memset(into, 0, <size_t>counts[table] * TABLE[table].size)
+        source = decode_table(&TABLE[table], into, counts[table], source, end)
         if source is NULL:
             return -1
-    return 0 if source == end else -1
+    return 0 if source == end and links_fit(batch) else -1
+
+
+cdef bint one_more(uint32_t mask) noexcept nogil:
+    """Whether an odd number of counts is followed by a zero."""
+    cdef bint odd = False
+    while mask:
+        odd = not odd
+        mask &= mask - 1
+    return odd

@@ -8,6 +8,11 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from engine._core.records cimport (
     AccountCommand, AccountView, BalanceView, Filter, Id128, Result, ScopeRange, TransferCommand, TransferView, UpdateCommand,
 )
+from engine._core.order_records cimport (
+    AmendCommand, BookView, DayCommand, ExecutionView, Fill, InstrumentCommand, LevelView, LinkCommand, MassCancelCommand,
+    OrderCommand, OrderFilter, OrderResult, OrderView, PositionView, SessionCommand, TradeCommand, TradeView,
+    TradingAccountCommand,
+)
 
 cdef struct Request:                # 48 bytes
     uint32_t kind                   # codes.Kind
@@ -42,6 +47,26 @@ cdef class Batch:
     cdef uint32_t id_count, id_capacity
     cdef Filter* filters
     cdef uint32_t filter_count, filter_capacity
+    cdef InstrumentCommand* instruments
+    cdef uint32_t instrument_count, instrument_capacity
+    cdef TradingAccountCommand* trading_accounts
+    cdef uint32_t trading_account_count, trading_account_capacity
+    cdef LinkCommand* links
+    cdef uint32_t link_count, link_capacity
+    cdef OrderCommand* orders
+    cdef uint32_t order_count, order_capacity
+    cdef AmendCommand* amends
+    cdef uint32_t amend_count, amend_capacity
+    cdef MassCancelCommand* mass_cancels
+    cdef uint32_t mass_cancel_count, mass_cancel_capacity
+    cdef SessionCommand* sessions
+    cdef uint32_t session_count, session_capacity
+    cdef DayCommand* days
+    cdef uint32_t day_count, day_capacity
+    cdef TradeCommand* trade_commands
+    cdef uint32_t trade_command_count, trade_command_capacity
+    cdef OrderFilter* order_filters
+    cdef uint32_t order_filter_count, order_filter_capacity
     cdef uint8_t* text
     cdef uint32_t text_count, text_capacity
     # answers, written by the machine
@@ -53,6 +78,25 @@ cdef class Batch:
     cdef uint32_t transfer_view_count, transfer_view_capacity
     cdef BalanceView* balance_views
     cdef uint32_t balance_view_count, balance_view_capacity
+    cdef OrderResult* order_results
+    cdef uint32_t order_result_count, order_result_capacity
+    cdef Fill* fills
+    cdef uint32_t fill_count, fill_capacity
+    cdef OrderView* order_views
+    cdef uint32_t order_view_count, order_view_capacity
+    cdef ExecutionView* execution_views
+    cdef uint32_t execution_view_count, execution_view_capacity
+    cdef TradeView* trade_views
+    cdef uint32_t trade_view_count, trade_view_capacity
+    cdef LevelView* level_views
+    cdef uint32_t level_view_count, level_view_capacity
+    cdef BookView* book_views
+    cdef uint32_t book_view_count, book_view_capacity
+    cdef PositionView* position_views
+    cdef uint32_t position_view_count, position_view_capacity
+    # what the machine's step did to orders and books, for whoever tells it to subscribers
+    cdef uint64_t execution_first       # executions of this batch: from this slot of the engine's store …
+    cdef uint64_t execution_end         # … to before this one
     cdef void* scratch_base
     cdef size_t scratch_size
     cdef public list answers        # bytes of the KIND_ANSWER replies
@@ -74,3 +118,22 @@ cdef class Batch:
     cdef AccountView* append_account_views(self, uint32_t count) noexcept nogil
     cdef TransferView* append_transfer_views(self, uint32_t count) noexcept nogil
     cdef BalanceView* append_balance_views(self, uint32_t count) noexcept nogil
+    # … about orders
+    cdef InstrumentCommand* append_instruments(self, uint32_t count) noexcept nogil
+    cdef TradingAccountCommand* append_trading_accounts(self, uint32_t count) noexcept nogil
+    cdef LinkCommand* append_links(self, uint32_t count) noexcept nogil
+    cdef OrderCommand* append_orders(self, uint32_t count) noexcept nogil
+    cdef AmendCommand* append_amends(self, uint32_t count) noexcept nogil
+    cdef MassCancelCommand* append_mass_cancels(self, uint32_t count) noexcept nogil
+    cdef SessionCommand* append_sessions(self, uint32_t count) noexcept nogil
+    cdef DayCommand* append_days(self, uint32_t count) noexcept nogil
+    cdef TradeCommand* append_trade_commands(self, uint32_t count) noexcept nogil
+    cdef OrderFilter* append_order_filters(self, uint32_t count) noexcept nogil
+    cdef OrderResult* append_order_results(self, uint32_t count) noexcept nogil
+    cdef Fill* append_fills(self, uint32_t count) noexcept nogil
+    cdef OrderView* append_order_views(self, uint32_t count) noexcept nogil
+    cdef ExecutionView* append_execution_views(self, uint32_t count) noexcept nogil
+    cdef TradeView* append_trade_views(self, uint32_t count) noexcept nogil
+    cdef LevelView* append_level_views(self, uint32_t count) noexcept nogil
+    cdef BookView* append_book_views(self, uint32_t count) noexcept nogil
+    cdef PositionView* append_position_views(self, uint32_t count) noexcept nogil

@@ -3,7 +3,7 @@
 from libc.stdlib cimport free, realloc
 from libc.string cimport memset
 
-from engine._core.codes cimport KIND_DEFINE_SCOPE
+from engine._core.codes cimport KIND_DEFINE_SCOPE, KIND_READ
 
 
 cdef void* grow(void** array, uint32_t* count, uint32_t* capacity, uint32_t more, size_t size) noexcept nogil:
@@ -46,6 +46,24 @@ cdef class Batch:
         free(self.account_views)
         free(self.transfer_views)
         free(self.balance_views)
+        free(self.instruments)
+        free(self.trading_accounts)
+        free(self.links)
+        free(self.orders)
+        free(self.amends)
+        free(self.mass_cancels)
+        free(self.sessions)
+        free(self.days)
+        free(self.trade_commands)
+        free(self.order_filters)
+        free(self.order_results)
+        free(self.fills)
+        free(self.order_views)
+        free(self.execution_views)
+        free(self.trade_views)
+        free(self.level_views)
+        free(self.book_views)
+        free(self.position_views)
         free(self.scratch_base)
 
     def __len__(self) -> int:
@@ -55,6 +73,25 @@ cdef class Batch:
         self.request_count = self.account_count = self.transfer_count = self.update_count = 0
         self.range_count = self.id_count = self.filter_count = self.text_count = 0
         self.result_count = self.account_view_count = self.transfer_view_count = self.balance_view_count = 0
+        self.instrument_count = 0
+        self.trading_account_count = 0
+        self.link_count = 0
+        self.order_count = 0
+        self.amend_count = 0
+        self.mass_cancel_count = 0
+        self.session_count = 0
+        self.day_count = 0
+        self.trade_command_count = 0
+        self.order_filter_count = 0
+        self.order_result_count = 0
+        self.fill_count = 0
+        self.order_view_count = 0
+        self.execution_view_count = 0
+        self.trade_view_count = 0
+        self.level_view_count = 0
+        self.book_view_count = 0
+        self.position_view_count = 0
+        self.execution_first = self.execution_end = 0
         self.weight = 0
         if self.answers:
             self.answers.clear()
@@ -71,10 +108,11 @@ cdef class Batch:
 
     cdef bint has_writes(self) noexcept nogil:
         cdef uint32_t index
-        if self.account_count or self.transfer_count or self.update_count:
+        if self.account_count or self.transfer_count or self.update_count or self.order_count or self.amend_count:
             return True
         for index in range(self.request_count):
-            if self.requests[index].kind == KIND_DEFINE_SCOPE:
+            if self.requests[index].kind < KIND_READ and (
+                    self.requests[index].item_count or self.requests[index].kind == KIND_DEFINE_SCOPE):
                 return True
         return False
 
@@ -127,3 +165,75 @@ cdef class Batch:
         return <BalanceView*>grow(
             <void**>&self.balance_views, &self.balance_view_count, &self.balance_view_capacity, count,
             sizeof(BalanceView))
+
+    cdef InstrumentCommand* append_instruments(self, uint32_t count) noexcept nogil:
+        return <InstrumentCommand*>grow(
+            <void**>&self.instruments, &self.instrument_count, &self.instrument_capacity, count, sizeof(InstrumentCommand))
+
+    cdef TradingAccountCommand* append_trading_accounts(self, uint32_t count) noexcept nogil:
+        return <TradingAccountCommand*>grow(
+            <void**>&self.trading_accounts, &self.trading_account_count, &self.trading_account_capacity, count, sizeof(TradingAccountCommand))
+
+    cdef LinkCommand* append_links(self, uint32_t count) noexcept nogil:
+        return <LinkCommand*>grow(
+            <void**>&self.links, &self.link_count, &self.link_capacity, count, sizeof(LinkCommand))
+
+    cdef OrderCommand* append_orders(self, uint32_t count) noexcept nogil:
+        return <OrderCommand*>grow(
+            <void**>&self.orders, &self.order_count, &self.order_capacity, count, sizeof(OrderCommand))
+
+    cdef AmendCommand* append_amends(self, uint32_t count) noexcept nogil:
+        return <AmendCommand*>grow(
+            <void**>&self.amends, &self.amend_count, &self.amend_capacity, count, sizeof(AmendCommand))
+
+    cdef MassCancelCommand* append_mass_cancels(self, uint32_t count) noexcept nogil:
+        return <MassCancelCommand*>grow(
+            <void**>&self.mass_cancels, &self.mass_cancel_count, &self.mass_cancel_capacity, count, sizeof(MassCancelCommand))
+
+    cdef SessionCommand* append_sessions(self, uint32_t count) noexcept nogil:
+        return <SessionCommand*>grow(
+            <void**>&self.sessions, &self.session_count, &self.session_capacity, count, sizeof(SessionCommand))
+
+    cdef DayCommand* append_days(self, uint32_t count) noexcept nogil:
+        return <DayCommand*>grow(
+            <void**>&self.days, &self.day_count, &self.day_capacity, count, sizeof(DayCommand))
+
+    cdef TradeCommand* append_trade_commands(self, uint32_t count) noexcept nogil:
+        return <TradeCommand*>grow(
+            <void**>&self.trade_commands, &self.trade_command_count, &self.trade_command_capacity, count, sizeof(TradeCommand))
+
+    cdef OrderFilter* append_order_filters(self, uint32_t count) noexcept nogil:
+        return <OrderFilter*>grow(
+            <void**>&self.order_filters, &self.order_filter_count, &self.order_filter_capacity, count, sizeof(OrderFilter))
+
+    cdef OrderResult* append_order_results(self, uint32_t count) noexcept nogil:
+        return <OrderResult*>grow(
+            <void**>&self.order_results, &self.order_result_count, &self.order_result_capacity, count, sizeof(OrderResult))
+
+    cdef Fill* append_fills(self, uint32_t count) noexcept nogil:
+        return <Fill*>grow(
+            <void**>&self.fills, &self.fill_count, &self.fill_capacity, count, sizeof(Fill))
+
+    cdef OrderView* append_order_views(self, uint32_t count) noexcept nogil:
+        return <OrderView*>grow(
+            <void**>&self.order_views, &self.order_view_count, &self.order_view_capacity, count, sizeof(OrderView))
+
+    cdef ExecutionView* append_execution_views(self, uint32_t count) noexcept nogil:
+        return <ExecutionView*>grow(
+            <void**>&self.execution_views, &self.execution_view_count, &self.execution_view_capacity, count, sizeof(ExecutionView))
+
+    cdef TradeView* append_trade_views(self, uint32_t count) noexcept nogil:
+        return <TradeView*>grow(
+            <void**>&self.trade_views, &self.trade_view_count, &self.trade_view_capacity, count, sizeof(TradeView))
+
+    cdef LevelView* append_level_views(self, uint32_t count) noexcept nogil:
+        return <LevelView*>grow(
+            <void**>&self.level_views, &self.level_view_count, &self.level_view_capacity, count, sizeof(LevelView))
+
+    cdef BookView* append_book_views(self, uint32_t count) noexcept nogil:
+        return <BookView*>grow(
+            <void**>&self.book_views, &self.book_view_count, &self.book_view_capacity, count, sizeof(BookView))
+
+    cdef PositionView* append_position_views(self, uint32_t count) noexcept nogil:
+        return <PositionView*>grow(
+            <void**>&self.position_views, &self.position_view_count, &self.position_view_capacity, count, sizeof(PositionView))
