@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from engine import order_invariants
 from engine.errors import InvariantError
 from engine.results import AccountFlag, TransferFlag, TransferState
 
@@ -26,7 +27,7 @@ def check(engine: "Engine") -> None:
     """
     accounts, transfers = engine.array("accounts"), engine.array("transfers")
     _check_times(engine)
-    _check_sums(accounts, transfers)
+    _check_sums(engine, accounts, transfers)
     _check_ledgers(accounts)
     _check_closed(accounts, transfers)
     _check_threads(accounts, transfers)
@@ -35,6 +36,7 @@ def check(engine: "Engine") -> None:
     _check_tables(engine)
     pending = int(np.count_nonzero(transfers["state"] == TransferState.PENDING))
     _require(engine.pending == pending, f"{engine.pending} pending transfers are counted, {pending} exist")
+    order_invariants.check(engine)
 
 
 def _require(condition: object, message: str) -> None:
@@ -52,7 +54,7 @@ def _check_times(engine: "Engine") -> None:
     _require(len(shared) == 0, "an account and a transfer share a timestamp")
 
 
-def _check_sums(accounts: npt.NDArray[Any], transfers: npt.NDArray[Any]) -> None:
+def _check_sums(engine: "Engine", accounts: npt.NDArray[Any], transfers: npt.NDArray[Any]) -> None:
     expected = {name: np.zeros(len(accounts), dtype=np.uint64) for name in _BALANCES}
     posted = transfers[transfers["state"] == TransferState.POSTED]
     pending = transfers[transfers["state"] == TransferState.PENDING]
@@ -60,12 +62,15 @@ def _check_sums(accounts: npt.NDArray[Any], transfers: npt.NDArray[Any]) -> None
     np.add.at(expected["credits_posted"], posted["credit"], posted["amount"])
     np.add.at(expected["debits_pending"], pending["debit"], pending["amount"])
     np.add.at(expected["credits_pending"], pending["credit"], pending["amount"])
+    debits, credits_ = order_invariants.held(engine)
+    expected["debits_pending"] += debits
+    expected["credits_pending"] += credits_
     for name in _BALANCES:
         wrong = np.flatnonzero(accounts[name] != expected[name])
         if len(wrong):
             account = accounts[wrong[0]]
             raise InvariantError(
-                f"account {account['id']}: {name} is {account[name]}, its transfers sum to {expected[name][wrong[0]]}"
+                f"account {account['id']}: {name} is {account[name]}, its transfers and holds sum to {expected[name][wrong[0]]}"
             )
     for side in ("debits", "credits"):
         total = accounts[f"{side}_pending"] + accounts[f"{side}_posted"]

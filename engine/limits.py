@@ -22,6 +22,22 @@ class Limits:
     """Ids of transfers that failed for a reason of the moment (about 32 bytes each)."""
     balances_max: int = 268_435_456
     """Balances kept for accounts with `history` (48 bytes each)."""
+    orders_max: int = 134_217_728
+    """Orders that ever were (about 205 bytes each)."""
+    open_orders_max: int = 8_388_608
+    """Orders that are open at one time."""
+    instruments_max: int = 65_536
+    """Instruments (392 bytes each)."""
+    trading_accounts_max: int = 4_194_304
+    """Trading accounts (about 120 bytes each)."""
+    links_max: int = 16_777_216
+    """Accounts that trading accounts use, all together (56 bytes each)."""
+    positions_max: int = 16_777_216
+    """Pairs of trading account and instrument with an order (about 165 bytes each)."""
+    trades_max: int = 134_217_728
+    """Trades (152 bytes each, and their transfers)."""
+    executions_max: int = 536_870_912
+    """Executions: whatever happened to an order (64 bytes each)."""
     scopes_max: int = 4_096
     """Scopes of channels, numbered from 1."""
     scope_ranges_max: int = 65_536
@@ -32,7 +48,10 @@ class Limits:
     """Records that one read may look at."""
 
     def __post_init__(self) -> None:
-        for name in ("accounts_max", "transfers_max", "burnt_max", "balances_max"):
+        for name in (
+            "accounts_max", "transfers_max", "burnt_max", "balances_max", "orders_max", "open_orders_max", "instruments_max",
+            "trading_accounts_max", "links_max", "positions_max", "trades_max", "executions_max",
+        ):  # fmt: skip
             value = getattr(self, name)
             if not 1 <= value <= SLOT_MAX:
                 raise ValueError(f"{name}: {value} is not between 1 and {SLOT_MAX}")

@@ -1,6 +1,7 @@
 from os import PathLike
 from typing import Any, NamedTuple, Self, TypeAlias
 
+import numpy as np
 import numpy.typing as npt
 
 from engine._core.batch import Batch
@@ -14,6 +15,14 @@ class Headroom(NamedTuple):
     transfers: int
     burnt: int
     balances: int
+    orders: int
+    open_orders: int
+    trades: int
+    executions: int
+    instruments: int
+    trading_accounts: int
+    links: int
+    positions: int
 
 class Engine:
     limits: Limits
@@ -23,6 +32,13 @@ class Engine:
     transfers: int
     pending: int
     burnt: int
+    orders: int
+    open_orders: int
+    trades: int
+    executions: int
+    slices: int
+    business_date: int
+    batches: int
     def __init__(self, limits: Limits | None = None, *, hash_key: bytes = b"") -> None: ...
     def apply(self, batch: Batch, time: int) -> None: ...
     populated: bool
@@ -40,6 +56,26 @@ class Engine:
     def get_account_balances(self, filter: Records, *, scope: int = 0) -> Records: ...  # noqa: A002
     def query_accounts(self, filter: Records, *, scope: int = 0) -> Records: ...  # noqa: A002
     def query_transfers(self, filter: Records, *, scope: int = 0) -> Records: ...  # noqa: A002
+    def create_instruments(self, instruments: Records, time: int) -> Records: ...
+    def update_instruments(self, instruments: Records, time: int) -> Records: ...
+    def create_trading_accounts(self, accounts: Records, links: Records, time: int, *, scope: int = 0) -> Records: ...
+    def submit_orders(self, orders: Records, time: int, *, scope: int = 0) -> tuple[Records, Records]: ...
+    def cancel_orders(self, orders: Records, time: int, *, scope: int = 0) -> tuple[Records, Records]: ...
+    def replace_orders(self, orders: Records, time: int, *, scope: int = 0) -> tuple[Records, Records]: ...
+    def mass_cancel(self, conditions: Records, time: int, *, scope: int = 0) -> tuple[Records, Records]: ...
+    def set_session(self, sessions: Records, time: int) -> tuple[Records, Records]: ...
+    def end_of_day(self, days: Records, time: int) -> tuple[Records, Records]: ...
+    def bust_trades(self, trades: Records, time: int) -> tuple[Records, Records]: ...
+    def get_orders(self, filter: Records, *, scope: int = 0) -> Records: ...  # noqa: A002
+    def get_trades(self, filter: Records, *, scope: int = 0) -> Records: ...  # noqa: A002
+    def get_positions(self, filter: Records, *, scope: int = 0) -> Records: ...  # noqa: A002
+    def get_executions(self, filter: Records, *, scope: int = 0) -> Records: ...  # noqa: A002
+    def get_book(self, filter: Records) -> tuple[np.void, Records]: ...  # noqa: A002
+    def get_instruments(self, filter: Records) -> Records: ...  # noqa: A002
+    def executions_of(self, batch: Batch) -> Records: ...
+    def trades_of(self, batch: Batch) -> Records: ...
+    def touched(self) -> list[int]: ...
+    def book(self, number: int, depth: int) -> tuple[np.void, Records]: ...
     def scope(self, number: int) -> Records | None: ...
     def array(self, name: str) -> Records: ...
     def sections(self) -> list[tuple[str, Records]]: ...

@@ -19,12 +19,25 @@ from engine._core.native cimport CHECKED
 from engine._core.posting cimport create_transfers
 from engine._core.reads cimport read_request
 from engine._core.records cimport *
+from engine._core.order_records cimport BookView, ExecutionView, LevelView, TradeView
 from engine._core.store cimport (
-    Capacity, account_lookup, ledger_create, ledger_destroy, ledger_prepare, ledger_reindex, transfer_find, transfer_hash,
+    Capacity, account_lookup, ledger_create, ledger_destroy, ledger_prepare, ledger_reindex, transfer_find, transfer_generated,
+    transfer_hash,
+)
+from engine.matching.market cimport NODES_PER_LEVEL, MarketCapacity, touched_clear
+from engine.matching.records cimport Instrument, Level, Node, Order, OrderDetail
+from engine.order_reads cimport read_orders, view_book, view_execution, view_levels, view_trade
+from engine.settlement.records cimport Execution, Holding, Link, Position, Trade, TradingAccount
+from engine.settlement.store cimport ClearingCapacity, clearing_prepare
+from engine.trading cimport (
+    Growth, exchange_create, exchange_destroy, exchange_expire, exchange_growth, exchange_next_expiry, exchange_rebuild,
+    exchange_request,
 )
 
-from engine._core import records
-from engine import invariants, requests, snapshot as snapshots
+from engine._core import order_records, records
+from engine import invariants, order_requests, requests, snapshot as snapshots
+from engine.matching import records as books
+from engine.settlement import records as settlement
 from engine.errors import CapacityError, EngineError
 from engine.limits import Limits
 
@@ -39,6 +52,14 @@ class Headroom(NamedTuple):
     transfers: int
     burnt: int
     balances: int
+    orders: int
+    open_orders: int
+    trades: int
+    executions: int
+    instruments: int
+    trading_accounts: int
+    links: int
+    positions: int
 
 
 cdef class Engine:
@@ -50,6 +71,8 @@ cdef class Engine:
 
     def __cinit__(self, limits: Limits | None = None, *, hash_key: bytes = b"") -> None:
         cdef Capacity capacity
+        cdef MarketCapacity market
+        cdef ClearingCapacity clearing
         cdef uint64_t key[4]
         cdef bytes secret = hash_key or DEFAULT_KEY
         if len(secret) != 32:
@@ -66,10 +89,21 @@ cdef class Engine:
         memcpy(key, <const char*>secret, 32)
         if ledger_create(&self.ledger, &capacity, key) != 0:
             raise MemoryError("no address space for an engine of these limits")
+        market.instruments = self.limits.instruments_max
+        market.orders = self.limits.orders_max
+        market.open_orders = self.limits.open_orders_max
+        clearing.trading_accounts = self.limits.trading_accounts_max
+        clearing.links = self.limits.links_max
+        clearing.positions = self.limits.positions_max
+        clearing.trades = self.limits.trades_max
+        clearing.executions = self.limits.executions_max
+        if exchange_create(&self.exchange, &market, &clearing, key, &self.ledger) != 0:
+            raise MemoryError("no address space for an engine of these limits")
         self.own = Batch()
 
     def __dealloc__(self) -> None:
         ahead_stop(self.ahead)
+        exchange_destroy(&self.exchange)
         ledger_destroy(&self.ledger)
 
     def populate_ahead(self) -> None:
@@ -97,20 +131,14 @@ cdef class Engine:
         changes nothing; one without any request is a tick: it expires what is due.
         Raises CapacityError before anything is applied, ValueError for a time that does not advance.
         """
-        cdef uint64_t accounts = batch.account_count
-        cdef uint64_t transfers = batch.transfer_count
-        cdef uint64_t ranges = batch.range_count
         cdef bint writes = batch.request_count == 0 or batch.has_writes()
         cdef int outcome
         if writes:
             if time <= self.ledger.last_timestamp:
                 raise ValueError(f"time: {time} is not later than {self.ledger.last_timestamp}")
-            items = accounts + transfers + batch.update_count + self.check_scopes(batch)
-            if time + max(items, 1) - 1 > TIME_MAX:
-                raise ValueError(f"time: {time} is too late for {items} items, the last would be after {TIME_MAX}")
-            self.check_capacity(accounts, transfers, ranges)
+            self.check_capacity(batch, time)
         with nogil:
-            outcome = apply_batch(&self.ledger, batch, time, writes)
+            outcome = apply_batch(&self.ledger, &self.exchange, batch, time, writes)
             if writes and self.ahead is not NULL:
                 ahead_look(self.ahead, &self.ledger)
         if outcome != 0:
@@ -118,18 +146,42 @@ cdef class Engine:
         if CHECKED and writes:
             self.check_invariants()
 
-    cdef check_capacity(self, uint64_t accounts, uint64_t transfers, uint64_t ranges):
+    cdef check_capacity(self, Batch batch, uint64_t time):
         cdef Ledger* ledger = &self.ledger
+        cdef Exchange* exchange = &self.exchange
+        cdef uint64_t accounts = batch.account_count
+        cdef uint64_t transfers = batch.transfer_count
+        cdef uint64_t items = accounts + transfers + batch.update_count + self.check_scopes(batch)
+        cdef Growth growth
+        exchange_growth(exchange, batch, time, &growth)
+        items += growth.timestamps
+        if time + max(items, 1) - 1 > TIME_MAX:
+            raise ValueError(f"time: {time} is too late for {items} items, the last would be after {TIME_MAX}")
         for name, used, more, most in (
-            ("accounts", ledger.account_count, accounts, ledger.capacity.accounts),
-            ("transfers", ledger.transfer_count, transfers, ledger.capacity.transfers),
+            ("accounts", ledger.account_count, accounts + growth.accounts, ledger.capacity.accounts),
+            ("transfers", ledger.transfer_count, transfers + growth.transfers, ledger.capacity.transfers),
             ("burnt", ledger.burnt_count, transfers, ledger.capacity.burnt),
-            ("balances", ledger.balance_count, 2 * transfers, ledger.capacity.balances),
-            ("scope_ranges", ledger.range_count, ranges, ledger.capacity.scope_ranges),
+            ("balances", ledger.balance_count, 2 * (transfers + growth.transfers), ledger.capacity.balances),
+            ("scope_ranges", ledger.range_count, batch.range_count, ledger.capacity.scope_ranges),
         ):
             if used + more > most:
                 raise CapacityError(f"{name}_capacity_reached: {used} of {most} are taken, {more} more may be needed")
-        if ledger_prepare(ledger, accounts, transfers) != 0:
+        if growth.timestamps:
+            for name, used, more, most in (
+                ("orders", exchange.market.order_count, growth.orders, exchange.market.capacity.orders),
+                ("open_orders", exchange.market.open_count, growth.orders, exchange.market.capacity.open_orders),
+                ("instruments", exchange.market.instrument_count, growth.instruments, exchange.market.capacity.instruments),
+                ("trading_accounts", exchange.clearing.account_count, growth.trading_accounts,
+                 exchange.clearing.capacity.trading_accounts),
+                ("links", exchange.clearing.link_count, growth.links, exchange.clearing.capacity.links),
+                ("positions", exchange.clearing.position_count, growth.positions, exchange.clearing.capacity.positions),
+                ("trades", exchange.clearing.trade_count, growth.trades, exchange.clearing.capacity.trades),
+                ("executions", exchange.clearing.execution_count, growth.executions, exchange.clearing.capacity.executions),
+            ):
+                if used + more > most:
+                    raise CapacityError(f"{name}_capacity_reached: {used} of {most} are taken, {more} more may be needed")
+        if (ledger_prepare(ledger, accounts + growth.accounts, transfers) != 0
+                or clearing_prepare(&exchange.clearing, growth.orders) != 0):
             raise CapacityError("out of memory for the tables of ids")
 
     cdef uint64_t check_scopes(self, Batch batch) except? 0:
@@ -153,6 +205,14 @@ cdef class Engine:
             ledger.capacity.transfers - ledger.transfer_count,
             ledger.capacity.burnt - ledger.burnt_count,
             ledger.capacity.balances - ledger.balance_count,
+            self.exchange.market.capacity.orders - self.exchange.market.order_count,
+            self.exchange.market.capacity.open_orders - self.exchange.market.open_count,
+            self.exchange.clearing.capacity.trades - self.exchange.clearing.trade_count,
+            self.exchange.clearing.capacity.executions - self.exchange.clearing.execution_count,
+            self.exchange.market.capacity.instruments - self.exchange.market.instrument_count,
+            self.exchange.clearing.capacity.trading_accounts - self.exchange.clearing.account_count,
+            self.exchange.clearing.capacity.links - self.exchange.clearing.link_count,
+            self.exchange.clearing.capacity.positions - self.exchange.clearing.position_count,
         )
 
     @property
@@ -162,8 +222,10 @@ cdef class Engine:
 
     @property
     def next_expiry(self) -> int:
-        """When the next pending transfer expires, in nanoseconds; 0 when none will."""
-        return expiry_next(&self.ledger)
+        """When the next pending transfer or order expires, in nanoseconds; 0 when none will."""
+        cdef uint64_t transfer = expiry_next(&self.ledger)
+        cdef uint64_t order = exchange_next_expiry(&self.exchange)
+        return order if transfer == 0 or 0 < order < transfer else transfer
 
     @property
     def accounts(self) -> int:
@@ -184,6 +246,46 @@ cdef class Engine:
     def burnt(self) -> int:
         """Number of burnt ids."""
         return self.ledger.burnt_count
+
+    @property
+    def orders(self) -> int:
+        """Number of orders that ever were; the newest order's id."""
+        return self.exchange.market.order_count
+
+    @property
+    def open_orders(self) -> int:
+        """Number of orders in books or waiting as stops."""
+        return self.exchange.market.open_count
+
+    @property
+    def trades(self) -> int:
+        """Number of trades; the newest trade's id."""
+        return self.exchange.clearing.trade_count
+
+    @property
+    def executions(self) -> int:
+        """Number of executions; the newest one's id."""
+        return self.exchange.clearing.execution_count
+
+    @property
+    def slices(self) -> int:
+        """Upper bound of the fills that open orders can still have; what a batch may need of the stores grows with it."""
+        return self.exchange.market.slices
+
+    @property
+    def business_date(self) -> int:
+        """The business date as yyyymmdd; 0 before the first end of a day."""
+        return self.exchange.clearing.business_date
+
+    @property
+    def batches(self) -> int:
+        """Number of written batches (ticks included) since the beginning of the log: the seq of its newest entry."""
+        return self.exchange.clearing.batch
+
+    @batches.setter
+    def batches(self, number: int) -> None:
+        # For states of before there was the number: the log knows it.
+        self.exchange.clearing.batch = number
 
     def digest(self) -> bytes:
         """16 bytes that depend on the outcome of everything ever applied: times, statuses, amounts, balances.
@@ -270,6 +372,135 @@ cdef class Engine:
         first = self.ledger.scopes[number].range_first
         return self.array("ranges")[first:first + self.ledger.scopes[number].range_count].copy()
 
+    # --- orders: the same, see docs/TRADING.md ----------------------------------------------------
+
+    def create_instruments(self, instruments, time: int):
+        """Lists instruments (INSTRUMENT_COMMAND). Returns a RESULT per instrument."""
+        return self.ordered("create_instruments", instruments, time, 0, None)
+
+    def update_instruments(self, instruments, time: int):
+        """Changes the members of instruments that `fields` names. Returns a RESULT per instrument."""
+        return self.ordered("update_instruments", instruments, time, 0, None)
+
+    def create_trading_accounts(self, accounts, links, time: int, *, scope: int = 0):
+        """Creates trading accounts (TRADING_ACCOUNT_COMMAND) with their links (LINK_COMMAND). Returns a RESULT per account."""
+        return self.ordered("create_trading_accounts", accounts, time, scope, links)
+
+    def submit_orders(self, orders, time: int, *, scope: int = 0):
+        """Enters orders (ORDER_COMMAND). Returns an ORDER_RESULT per order, and the FILLs that they lead to."""
+        return self.ordered("submit_orders", orders, time, scope, None)
+
+    def cancel_orders(self, orders, time: int, *, scope: int = 0):
+        """Cancels orders (AMEND_COMMAND). Returns an ORDER_RESULT per order, and no fills."""
+        return self.ordered("cancel_orders", orders, time, scope, None)
+
+    def replace_orders(self, orders, time: int, *, scope: int = 0):
+        """Changes orders (AMEND_COMMAND). Returns an ORDER_RESULT per order, and the FILLs that this led to."""
+        return self.ordered("replace_orders", orders, time, scope, None)
+
+    def mass_cancel(self, conditions, time: int, *, scope: int = 0):
+        """Cancels all orders that fit (MASS_CANCEL_COMMAND). Returns an ORDER_RESULT each, with the number as cum_quantity."""
+        return self.ordered("mass_cancel", conditions, time, scope, None)
+
+    def set_session(self, sessions, time: int):
+        """Changes trading states (SESSION_COMMAND). Returns an ORDER_RESULT each: what was uncrossed, as cum_quantity, and its
+        price as leaves_quantity."""
+        return self.ordered("set_session", sessions, time, 0, None)
+
+    def end_of_day(self, days, time: int):
+        """Ends the business day (DAY_COMMAND: the date that begins, then settlement prices). Returns one ORDER_RESULT."""
+        return self.ordered("end_of_day", days, time, 0, None)
+
+    def bust_trades(self, trades, time: int):
+        """Busts trades (TRADE_COMMAND), or corrects their price. Returns an ORDER_RESULT each with the trade's id."""
+        return self.ordered("bust_trades", trades, time, 0, None)
+
+    def get_orders(self, filter, *, scope: int = 0):
+        """Orders that fit an ORDER_FILTER, as ORDER_VIEW, by id."""
+        return self.asked("get_orders", filter, scope)
+
+    def get_trades(self, filter, *, scope: int = 0):
+        """Trades that fit an ORDER_FILTER, as TRADE_VIEW, by id."""
+        return self.asked("get_trades", filter, scope)
+
+    def get_positions(self, filter, *, scope: int = 0):
+        """Positions that fit an ORDER_FILTER, as POSITION_VIEW."""
+        return self.asked("get_positions", filter, scope)
+
+    def get_executions(self, filter, *, scope: int = 0):
+        """Executions that fit an ORDER_FILTER, as EXECUTION_VIEW, by id."""
+        return self.asked("get_executions", filter, scope)
+
+    def get_book(self, filter):
+        """The book of an ORDER_FILTER's symbol: a BOOK_VIEW, and its LEVEL_VIEWs, bids then asks, best first."""
+        return self.asked("get_book", filter, 0)
+
+    def get_instruments(self, filter):
+        """The state of instruments, as BOOK_VIEW."""
+        return self.asked("get_instruments", filter, 0)
+
+    def executions_of(self, Batch batch not None):
+        """The executions of an applied batch, as EXECUTION_VIEW: for whoever tells them to their owners, after the commit."""
+        cdef uint64_t first = batch.execution_first
+        cdef uint64_t index
+        cdef ExecutionView[::1] views
+        array = np.empty(batch.execution_end - first, dtype=order_records.EXECUTION_VIEW)
+        views = array
+        for index in range(views.shape[0]):
+            view_execution(&self.exchange, <uint32_t>(first + index), &views[index])
+        return array
+
+    def trades_of(self, Batch batch not None):
+        """The trades of an applied batch, as TRADE_VIEW."""
+        cdef uint64_t index
+        cdef TradeView[::1] views
+        array = np.empty(batch.trade_end - batch.trade_first, dtype=order_records.TRADE_VIEW)
+        views = array
+        for index in range(views.shape[0]):
+            view_trade(&self.exchange, <uint32_t>(batch.trade_first + index), &views[index])
+        return array
+
+    def touched(self) -> list:
+        """Numbers of the instruments whose books the newest batch changed."""
+        return [self.exchange.market.touched[index] for index in range(self.exchange.market.touched_count)]
+
+    def book(self, uint32_t number, uint32_t depth):
+        """The book of instrument `number` as it is now: a BOOK_VIEW, and up to `depth` LEVEL_VIEWs per side."""
+        cdef BookView[::1] view
+        cdef LevelView[::1] levels
+        if number >= self.exchange.market.instrument_count:
+            raise IndexError(f"instrument {number} of {self.exchange.market.instrument_count}")
+        views = np.empty(1, dtype=order_records.BOOK_VIEW)
+        view = views
+        view_book(&self.exchange, number, &view[0])
+        view[0].bids = min(depth, self.exchange.market.instruments[number].sides[0].levels)
+        view[0].asks = min(depth, self.exchange.market.instruments[number].sides[1].levels)
+        found = np.empty(view[0].bids + view[0].asks + 1, dtype=order_records.LEVEL_VIEW)
+        levels = found
+        view_levels(&self.exchange, number, 0, view[0].bids, &levels[0])
+        view_levels(&self.exchange, number, 1, view[0].asks, &levels[view[0].bids])
+        return views[0], found[:len(found) - 1]
+
+    cdef ordered(self, str method, items, time, scope, links):
+        self.own.clear()
+        order_requests.append(self.own, method, items, links=links, scope=scope)
+        self.apply(self.own, check_time(time))
+        return order_requests.answers(self.own, 0)
+
+    cdef asked(self, str method, filter, scope):
+        cdef int status
+        self.own.clear()
+        order_requests.append_read(self.own, method, filter, limit_max=self.limits.query_limit_max, scope=scope)
+        self.apply(self.own, 0)
+        status = requests.status(self.own, 0)
+        if status == SCAN_LIMIT_REACHED:
+            raise EngineError(f"scan_limit_reached: {self.limits.scan_max} records do not answer it; narrow the filter")
+        if status == NOT_PERMITTED:
+            raise PermissionError(f"filter.account_id: {np.atleast_1d(filter)['account_id'][0]} is outside scope {scope}")
+        if status == UNKNOWN_INSTRUMENT:
+            raise ValueError("filter.symbol: there is no such instrument")
+        return order_requests.answers(self.own, 0)
+
     cdef written(self, time):
         self.apply(self.own, check_time(time))
         return requests.answers(self.own, 0)
@@ -299,6 +530,7 @@ cdef class Engine:
     def array(self, name: str):
         """One store as a read-only array over the engine's own memory: valid until the next batch. For tests and tools."""
         cdef Ledger* ledger = &self.ledger
+        cdef Exchange* exchange = &self.exchange
         cdef uint32_t scopes = self.scopes_defined()
         if name == "accounts":
             return over(<char*>ledger.accounts, ledger.account_count, records.ACCOUNT)
@@ -316,7 +548,43 @@ cdef class Engine:
             return over(<char*>ledger.scopes, 3 * <uint64_t>scopes, np.dtype(np.uint32)).reshape(-1, 3)
         if name == "ranges":
             return over(<char*>ledger.ranges, ledger.range_count, records.SCOPE_RANGE)
+        if name == "exchange":
+            self.note_exchange_state()
+            return over(<char*>&self.exchange_state, 1, settlement.EXCHANGE_STATE)
+        if name == "instruments":
+            return over(<char*>exchange.market.instruments, exchange.market.instrument_count, books.INSTRUMENT)
+        if name == "orders":
+            return over(<char*>exchange.market.orders, exchange.market.order_count, books.ORDER)
+        if name == "order_details":
+            return over(<char*>exchange.market.details, exchange.market.order_count, books.ORDER_DETAIL)
+        if name == "levels":
+            return over(<char*>exchange.market.levels, exchange.market.level_count, books.LEVEL)
+        if name == "nodes":
+            return over(<char*>exchange.market.nodes, exchange.market.node_count, books.NODE)
+        if name == "trading_accounts":
+            return over(<char*>exchange.clearing.accounts, exchange.clearing.account_count, settlement.TRADING_ACCOUNT)
+        if name == "links":
+            return over(<char*>exchange.clearing.links, exchange.clearing.link_count, settlement.LINK)
+        if name == "holdings":
+            return over(<char*>exchange.clearing.holdings, exchange.clearing.holding_count, settlement.HOLDING)
+        if name == "positions":
+            return over(<char*>exchange.clearing.positions, exchange.clearing.position_count, settlement.POSITION)
+        if name == "trades":
+            return over(<char*>exchange.clearing.trades, exchange.clearing.trade_count, settlement.TRADE)
+        if name == "executions":
+            return over(<char*>exchange.clearing.executions, exchange.clearing.execution_count, settlement.EXECUTION)
         raise KeyError(name)
+
+    cdef note_exchange_state(self):
+        cdef ExchangeState* state = &self.exchange_state
+        state.batch = self.exchange.clearing.batch
+        state.slices = self.exchange.market.slices
+        state.business_date = self.exchange.clearing.business_date
+        state.open_count = self.exchange.market.open_count
+        state.level_count = self.exchange.market.level_count
+        state.level_free = self.exchange.market.level_free
+        state.node_count = self.exchange.market.node_count
+        state.node_free = self.exchange.market.node_free
 
     cdef uint32_t scopes_defined(self):
         """1 + the highest scope that is defined."""
@@ -403,6 +671,7 @@ cdef class Engine:
         ):
             if counts[name]:
                 source.read_into(writable(<char*><size_t>base, counts[name] * <size_t>size))
+        self.adopt_exchange(source)
         source.verify()
         ledger.last_timestamp = source.last_timestamp
         ledger.digest_lo = int.from_bytes(source.digest[:8], "little")
@@ -411,8 +680,62 @@ cdef class Engine:
             outcome = ledger_reindex(ledger)
             if outcome == 0:
                 expiry_rebuild(ledger)
+                outcome = exchange_rebuild(&self.exchange)
         if outcome != 0:
             raise MemoryError("no memory for the tables of ids")
+
+
+    cdef adopt_exchange(self, source):
+        cdef Exchange* exchange = &self.exchange
+        cdef ExchangeState* state = &self.exchange_state
+        counts = source.counts
+        for name, most in (
+            ("exchange", 1), ("instruments", exchange.market.capacity.instruments),
+            ("orders", exchange.market.capacity.orders), ("levels", exchange.market.capacity.open_orders + 1),
+            ("nodes", NODES_PER_LEVEL * (<uint64_t>exchange.market.capacity.open_orders + 1)),
+            ("trading_accounts", exchange.clearing.capacity.trading_accounts), ("links", exchange.clearing.capacity.links),
+            ("holdings", exchange.clearing.capacity.links), ("positions", exchange.clearing.capacity.positions),
+            ("trades", exchange.clearing.capacity.trades), ("executions", exchange.clearing.capacity.executions),
+        ):
+            if counts[name] > most:
+                raise CapacityError(f"{name}_capacity_reached: the snapshot holds {counts[name]}, the limit is {most}")
+        for name, base, size in (
+            ("exchange", <size_t>state, sizeof(ExchangeState)),
+            ("instruments", <size_t>exchange.market.instruments, sizeof(Instrument)),
+            ("orders", <size_t>exchange.market.orders, sizeof(Order)),
+            ("order_details", <size_t>exchange.market.details, sizeof(OrderDetail)),
+            ("levels", <size_t>exchange.market.levels, sizeof(Level)),
+            ("nodes", <size_t>exchange.market.nodes, sizeof(Node)),
+            ("trading_accounts", <size_t>exchange.clearing.accounts, sizeof(TradingAccount)),
+            ("links", <size_t>exchange.clearing.links, sizeof(Link)),
+            ("holdings", <size_t>exchange.clearing.holdings, sizeof(Holding)),
+            ("positions", <size_t>exchange.clearing.positions, sizeof(Position)),
+            ("trades", <size_t>exchange.clearing.trades, sizeof(Trade)),
+            ("executions", <size_t>exchange.clearing.executions, sizeof(Execution)),
+        ):
+            if counts[name]:
+                source.read_into(writable(<char*><size_t>base, counts[name] * <size_t>size))
+        if not counts["exchange"]:
+            return                      # of before there were orders
+        if state.open_count > exchange.market.capacity.open_orders:
+            raise CapacityError(f"open_orders_capacity_reached: the snapshot holds {state.open_count}, the limit is "
+                                f"{exchange.market.capacity.open_orders}")
+        exchange.market.instrument_count = counts["instruments"]
+        exchange.market.order_count = counts["orders"]
+        exchange.market.level_count = counts["levels"]
+        exchange.market.node_count = counts["nodes"]
+        exchange.market.level_free = state.level_free
+        exchange.market.node_free = state.node_free
+        exchange.market.open_count = state.open_count
+        exchange.market.slices = state.slices
+        exchange.clearing.account_count = counts["trading_accounts"]
+        exchange.clearing.link_count = counts["links"]
+        exchange.clearing.holding_count = counts["holdings"]
+        exchange.clearing.position_count = counts["positions"]
+        exchange.clearing.trade_count = counts["trades"]
+        exchange.clearing.execution_count = counts["executions"]
+        exchange.clearing.batch = state.batch
+        exchange.clearing.business_date = state.business_date
 
 
 cdef uint32_t account_slot(Ledger* ledger, uint64_t id) noexcept nogil:
@@ -420,6 +743,8 @@ cdef uint32_t account_slot(Ledger* ledger, uint64_t id) noexcept nogil:
 
 
 cdef uint32_t transfer_slot(Ledger* ledger, uint64_t lo, uint64_t hi) noexcept nogil:
+    if lo == ENGINE_ID_LO:
+        return transfer_generated(ledger, lo, hi)
     return transfer_find(ledger, lo, hi, transfer_hash(ledger, lo, hi))
 
 
@@ -447,52 +772,75 @@ cdef check_time(time):
     return time
 
 
-cdef int apply_batch(Ledger* ledger, Batch batch, uint64_t time, bint writes) noexcept nogil:
-    """Runs of create_transfers go through together, so that their items are prefetched across requests."""
-    cdef uint64_t now = time
+cdef int apply_batch(Ledger* ledger, Exchange* exchange, Batch batch, uint64_t time, bint writes) noexcept nogil:
+    """One request after the other, at the exchange's clock. Runs of create_transfers go through together, so that their
+    items are prefetched across requests."""
     cdef uint32_t index = 0
-    cdef uint32_t run_end, item_count
-    cdef uint32_t first
     cdef Request* request
-    cdef Result* results
     if writes:
+        exchange.clearing.batch += 1
+        exchange.clearing.clock = time
+        touched_clear(&exchange.market)
         expire_due(ledger, time)
+        batch.execution_first = exchange.clearing.execution_count
+        batch.trade_first = exchange.clearing.trade_count
+        exchange_expire(exchange, time)
     while index < batch.request_count:
         request = &batch.requests[index]
         if request.kind > KIND_READ:
-            if request.kind < KIND_EDGE and read_request(ledger, batch, index) != 0:
+            if request.kind >= KIND_GET_ORDERS:
+                if request.kind < KIND_EDGE and read_orders(exchange, batch, index) != 0:
+                    return -1
+            elif read_request(ledger, batch, index) != 0:
                 return -1
             index += 1
-            continue
-        run_end = index + 1
-        item_count = request.item_count
-        if request.kind == KIND_CREATE_TRANSFERS:
-            while run_end < batch.request_count and batch.requests[run_end].kind == KIND_CREATE_TRANSFERS:
-                item_count += batch.requests[run_end].item_count
-                run_end += 1
-        elif request.kind == KIND_DEFINE_SCOPE:
-            item_count = 1
-        results = batch.append_results(item_count)
-        if results is NULL:
-            return -1
-        first = batch.result_count - item_count
-        while index < run_end:
-            batch.requests[index].answer_first = first
-            batch.requests[index].answer_count = (
-                1 if batch.requests[index].kind == KIND_DEFINE_SCOPE else batch.requests[index].item_count)
-            first += batch.requests[index].answer_count
+        elif request.kind >= KIND_CREATE_INSTRUMENTS:
+            if exchange_request(exchange, batch, index) != 0:
+                return -1
             index += 1
-        if request.kind == KIND_CREATE_TRANSFERS:
-            create_transfers(
-                ledger, request, run_end - <uint32_t>(request - batch.requests),
-                &batch.transfers[request.item_first], results, now)
-        elif request.kind == KIND_CREATE_ACCOUNTS:
-            create_accounts(ledger, request, &batch.accounts[request.item_first], results, now)
-        elif request.kind == KIND_UPDATE_ACCOUNTS:
-            update_accounts(ledger, request, &batch.updates[request.item_first], results, now)
         else:
-            define_scope(ledger, request, &batch.ranges[request.item_first], results, now)
-        now += item_count
+            index = apply_run(ledger, batch, index, &exchange.clearing.clock)
+            if index == NONE:
+                return -1
     if writes:
-        ledger.last_timestamp = now - 1 if now > time else time
+        batch.execution_end = exchange.clearing.execution_count
+        batch.trade_end = exchange.clearing.trade_count
+        ledger.last_timestamp = exchange.clearing.clock - 1 if exchange.clearing.clock > time else time
     return 0
+
+
+cdef uint32_t apply_run(Ledger* ledger, Batch batch, uint32_t index, uint64_t* clock) noexcept nogil:
+    """One written request of the ledger, or several create_transfers; the next one's index, NONE when memory is out."""
+    cdef Request* request = &batch.requests[index]
+    cdef uint32_t run_end = index + 1
+    cdef uint32_t item_count = request.item_count
+    cdef uint32_t first
+    cdef Result* results
+    if request.kind == KIND_CREATE_TRANSFERS:
+        while run_end < batch.request_count and batch.requests[run_end].kind == KIND_CREATE_TRANSFERS:
+            item_count += batch.requests[run_end].item_count
+            run_end += 1
+    elif request.kind == KIND_DEFINE_SCOPE:
+        item_count = 1
+    results = batch.append_results(item_count)
+    if results is NULL:
+        return NONE
+    first = batch.result_count - item_count
+    while index < run_end:
+        batch.requests[index].answer_first = first
+        batch.requests[index].answer_count = (
+            1 if batch.requests[index].kind == KIND_DEFINE_SCOPE else batch.requests[index].item_count)
+        first += batch.requests[index].answer_count
+        index += 1
+    if request.kind == KIND_CREATE_TRANSFERS:
+        create_transfers(
+            ledger, request, run_end - <uint32_t>(request - batch.requests),
+            &batch.transfers[request.item_first], results, clock[0])
+    elif request.kind == KIND_CREATE_ACCOUNTS:
+        create_accounts(ledger, request, &batch.accounts[request.item_first], results, clock[0])
+    elif request.kind == KIND_UPDATE_ACCOUNTS:
+        update_accounts(ledger, request, &batch.updates[request.item_first], results, clock[0])
+    else:
+        define_scope(ledger, request, &batch.ranges[request.item_first], results, clock[0])
+    clock[0] += item_count
+    return run_end

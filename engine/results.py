@@ -104,6 +104,7 @@ class Status(IntEnum):
     ACCOUNT_HAS_DIFFERENT_LEDGER = 91
     LEDGER_GIVEN_TWICE = 92
     PPM_OUT_OF_RANGE = 93
+    PRICE_NOT_ON_TICK = 94
 
 
 class AccountFlag(IntFlag):

@@ -17,13 +17,16 @@ import numpy as np
 import numpy.typing as npt
 
 from engine._core import forked, records
+from engine.matching import records as books
+from engine.settlement import records as settlement
 from engine.errors import SnapshotError
 
 if TYPE_CHECKING:
     from io import BufferedReader
     from os import PathLike
 
-FORMAT = 1
+FORMAT = 2
+"""Format 1 had the first eight sections only."""
 MAGIC = b"TONGBAO\n"
 SECTIONS = {
     "accounts": records.ACCOUNT.itemsize,
@@ -34,10 +37,24 @@ SECTIONS = {
     "index": 4,
     "scopes": 12,
     "ranges": records.SCOPE_RANGE.itemsize,
+    "exchange": settlement.EXCHANGE_STATE.itemsize,
+    "instruments": books.INSTRUMENT.itemsize,
+    "orders": books.ORDER.itemsize,
+    "order_details": books.ORDER_DETAIL.itemsize,
+    "levels": books.LEVEL.itemsize,
+    "nodes": books.NODE.itemsize,
+    "trading_accounts": settlement.TRADING_ACCOUNT.itemsize,
+    "links": settlement.LINK.itemsize,
+    "holdings": settlement.HOLDING.itemsize,
+    "positions": settlement.POSITION.itemsize,
+    "trades": settlement.TRADE.itemsize,
+    "executions": settlement.EXECUTION.itemsize,
 }
 """Section names in the order of the file, with the size of one record in bytes."""
 
+_SECTIONS_FIRST = 8
 _HEADER = struct.Struct("<8sII" + "QQ" * len(SECTIONS) + "Q16s")
+_HEADER_FIRST = struct.Struct("<8sII" + "QQ" * _SECTIONS_FIRST + "Q16s")
 _HASH_BYTES = 32
 _CHUNK = 8 * 1024 * 1024
 
@@ -149,6 +166,9 @@ class Source:
         except OSError as error:
             raise SnapshotError(f"{path}: {error.strerror}") from error
         self._hash = hashlib.sha256()
+        self.counts: dict[str, int] = {}
+        self.last_timestamp = 0
+        self.digest = b""
         try:
             self._read_header()
         except SnapshotError:
@@ -156,18 +176,23 @@ class Source:
             raise
 
     def _read_header(self) -> None:
-        raw = self._file.read(_HEADER.size)
-        if len(raw) != _HEADER.size or not raw.startswith(MAGIC):
+        raw = self._file.read(_HEADER_FIRST.size)
+        if len(raw) != _HEADER_FIRST.size or not raw.startswith(MAGIC):
             raise SnapshotError(f"{self.path}: is not a snapshot")
-        _, version, size, *rest = _HEADER.unpack(raw)
-        if version != FORMAT or size != _HEADER.size:
-            raise SnapshotError(f"{self.path}: format {version} cannot be read by this build (format {FORMAT})")
-        *numbers, self.last_timestamp, self.digest = rest
-        self.counts: dict[str, int] = dict(zip(SECTIONS, numbers[::2], strict=True))
-        for (name, expected), found in zip(SECTIONS.items(), numbers[1::2], strict=True):
+        version, size = struct.unpack_from("<II", raw, len(MAGIC))
+        layout = {1: _HEADER_FIRST, FORMAT: _HEADER}.get(version)
+        if layout is None or size != layout.size:
+            raise SnapshotError(f"{self.path}: format {version} cannot be read by this build (formats 1 to {FORMAT})")
+        raw += self._file.read(layout.size - len(raw))
+        if len(raw) != layout.size:
+            raise SnapshotError(f"{self.path}: is not a snapshot")
+        _, _, _, *numbers, self.last_timestamp, self.digest = layout.unpack(raw)
+        sections = list(SECTIONS.items())[: len(numbers) // 2]
+        self.counts = dict.fromkeys(SECTIONS, 0) | dict(zip((name for name, _ in sections), numbers[::2], strict=True))
+        for (name, expected), found in zip(sections, numbers[1::2], strict=True):
             if found != expected:
                 raise SnapshotError(f"{self.path}: records of {name} take {found} bytes, not {expected}")
-        expected_size = _HEADER.size + sum(self.counts[name] * SECTIONS[name] for name in SECTIONS) + _HASH_BYTES
+        expected_size = layout.size + sum(self.counts[name] * SECTIONS[name] for name in SECTIONS) + _HASH_BYTES
         if os.fstat(self._file.fileno()).st_size != expected_size:
             raise SnapshotError(f"{self.path}: has not the {expected_size} bytes that its header tells")
         self._hash.update(raw)

@@ -13,4 +13,7 @@ cdef void update_accounts(
 # Replaces the ranges of a scope; they are sorted and disjoint (scope_ranges_valid).
 cdef void define_scope(
     Ledger* ledger, const Request* request, const ScopeRange* ranges, Result* result, uint64_t time) noexcept nogil
+# One account of the engine's own or a client's; its status.
+cdef uint32_t create_account(
+    Ledger* ledger, const AccountCommand* command, uint32_t scope, uint64_t now, Result* result) noexcept nogil
 cdef bint scope_ranges_valid(const ScopeRange* ranges, uint32_t count) noexcept nogil

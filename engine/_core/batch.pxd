@@ -97,6 +97,8 @@ cdef class Batch:
     # what the machine's step did to orders and books, for whoever tells it to subscribers
     cdef uint64_t execution_first       # executions of this batch: from this slot of the engine's store …
     cdef uint64_t execution_end         # … to before this one
+    cdef uint64_t trade_first           # so the trades
+    cdef uint64_t trade_end
     cdef void* scratch_base
     cdef size_t scratch_size
     cdef public list answers        # bytes of the KIND_ANSWER replies

@@ -91,7 +91,7 @@ cdef class Batch:
         self.level_view_count = 0
         self.book_view_count = 0
         self.position_view_count = 0
-        self.execution_first = self.execution_end = 0
+        self.execution_first = self.execution_end = self.trade_first = self.trade_end = 0
         self.weight = 0
         if self.answers:
             self.answers.clear()

@@ -6,10 +6,12 @@ cdef extern from *:
     #define TB_AMOUNT_ALL 0xFFFFFFFFFFFFFFFFULL
     #define TB_INT63_MAX 0x7FFFFFFFFFFFFFFFULL
     #define TB_NONE 0xFFFFFFFFU
+    #define TB_ENGINE_ID_LO 0x80746F6E6762616FULL   /* "tongbao" behind the variant of a UUID */
     """
     const unsigned long long AMOUNT_ALL "TB_AMOUNT_ALL"     # "the whole pending amount"
     const unsigned long long INT63_MAX "TB_INT63_MAX"       # largest amount, balance, account id, timestamp
     const unsigned int NONE "TB_NONE"                       # no slot
+    const unsigned long long ENGINE_ID_LO "TB_ENGINE_ID_LO" # low half of the ids of transfers that the engine makes
 
 cdef enum AccountFlag:
     ACCOUNT_LINKED = 1
@@ -184,3 +186,4 @@ cdef enum Status:
     ACCOUNT_HAS_DIFFERENT_LEDGER = 91
     LEDGER_GIVEN_TWICE = 92
     PPM_OUT_OF_RANGE = 93           # more than 1,000,000
+    PRICE_NOT_ON_TICK = 94          # the reference price

@@ -59,6 +59,8 @@ static inline uint32_t tb_bucket_matches(const tb_bucket *bucket, uint16_t tag) 
 #define tb_prefetch(address) __builtin_prefetch((address), 0, 3)
 #define tb_prefetch_write(address) __builtin_prefetch((address), 1, 3)
 #define tb_lowest_bit(bits) ((uint32_t)__builtin_ctz(bits))
+#define tb_lowest_bit_64(bits) ((uint32_t)__builtin_ctzll(bits))
+#define tb_highest_bit_64(bits) (63u - (uint32_t)__builtin_clzll(bits))
 #define tb_likely(condition) __builtin_expect(!!(condition), 1)
 #define tb_unlikely(condition) __builtin_expect(!!(condition), 0)
 

@@ -17,6 +17,8 @@ cdef extern from "native.h" nogil:
     uint64_t hash_64 "tb_hash_64"(const uint64_t* key, uint64_t id) noexcept
     uint32_t bucket_matches "tb_bucket_matches"(const Bucket* bucket, uint16_t tag) noexcept
     uint32_t lowest_bit "tb_lowest_bit"(uint32_t bits) noexcept
+    uint32_t lowest_bit_64 "tb_lowest_bit_64"(uint64_t bits) noexcept      # of bits that are not all 0
+    uint32_t highest_bit_64 "tb_highest_bit_64"(uint64_t bits) noexcept
     void prefetch "tb_prefetch"(const void* address) noexcept
     void prefetch_write "tb_prefetch_write"(const void* address) noexcept
     bint likely "tb_likely"(bint condition) noexcept

@@ -111,7 +111,8 @@ cdef void remember_balance(Ledger* ledger, uint32_t account_slot, uint64_t times
 
 cdef inline void append_transfer(
     Ledger* ledger, const TransferCommand* command, const Probe* probe, uint64_t timestamp, uint64_t amount,
-    uint32_t debit_slot, uint32_t credit_slot, uint32_t pending_slot, uint32_t state, uint16_t code) noexcept nogil:
+    uint32_t debit_slot, uint32_t credit_slot, uint32_t pending_slot, uint32_t state, uint16_t code,
+    bint generated) noexcept nogil:
     """Stores the transfer and threads it into both accounts, whose balances have been changed already."""
     cdef uint32_t slot = ledger.transfer_count
     cdef Transfer* transfer = &ledger.transfers[slot]
@@ -143,7 +144,8 @@ cdef inline void append_transfer(
             remember_balance(ledger, debit_slot, timestamp)
         if credit.flags & ACCOUNT_HISTORY:
             remember_balance(ledger, credit_slot, timestamp)
-    transfer_id_insert(ledger, probe.id_hash, slot)
+    if not generated:           # whose ids tell their slots
+        transfer_id_insert(ledger, probe.id_hash, slot)
     digest_mix(
         ledger,
         timestamp ^ debit.debits_pending ^ (credit.credits_posted << 1),
@@ -156,6 +158,21 @@ cdef void burn(Ledger* ledger, const TransferCommand* command, uint64_t hashed) 
     ledger.burnt[slot].hi = command.id_hi
     ledger.burnt_count += 1
     transfer_id_insert(ledger, hashed, slot | BURNT)
+
+
+cdef void post_generated(Ledger* ledger, const Generated* transfer, uint64_t amount, uint64_t timestamp) noexcept nogil:
+    cdef TransferCommand command
+    memset(&command, 0, sizeof(TransferCommand))
+    command.id_lo = ENGINE_ID_LO
+    command.id_hi = <uint64_t>ledger.transfer_count << 16 | 0x8000 | transfer.leg
+    command.user_data_128_lo = transfer.user_data_128
+    command.user_data_64 = transfer.user_data_64
+    command.user_data_32 = transfer.user_data_32
+    ledger.accounts[transfer.debit].debits_posted += amount
+    ledger.accounts[transfer.credit].credits_posted += amount
+    append_transfer(
+        ledger, &command, NULL, timestamp, amount, transfer.debit, transfer.credit, NONE, STATE_POSTED,
+        transfer.code, True)
 
 
 # --- the rules ------------------------------------------------------------------------------------
@@ -344,7 +361,7 @@ cdef uint32_t post_or_void(
     ledger.pending_count -= 1
     append_transfer(
         ledger, &inherited, probe, timestamp, amount, pending.debit, pending.credit, pending_slot,
-        STATE_POSTED if posting else STATE_VOIDED, pending.code)
+        STATE_POSTED if posting else STATE_VOIDED, pending.code, False)
     result.timestamp = timestamp
     return CREATED
 
@@ -361,6 +378,8 @@ cdef uint32_t create_transfer(
         return ID_MUST_NOT_BE_ZERO
     if command.id_lo == UINT64_MAX and command.id_hi == UINT64_MAX:
         return ID_MUST_NOT_BE_INT_MAX
+    if unlikely(command.id_lo == ENGINE_ID_LO):
+        return ID_RESERVED
     slot = transfer_find(ledger, command.id_lo, command.id_hi, probe.id_hash)
     if unlikely(slot != NONE):
         if slot & BURNT:
@@ -484,7 +503,7 @@ cdef uint32_t create_transfer(
     slot = ledger.transfer_count
     append_transfer(
         ledger, command, probe, timestamp, amount, debit_slot, credit_slot, NONE,
-        STATE_PENDING if flags & TRANSFER_PENDING else STATE_POSTED, command.code)
+        STATE_PENDING if flags & TRANSFER_PENDING else STATE_POSTED, command.code, False)
     if command.timeout != 0 and not chained:    # a chain may be rolled back: its expiries are noted when it holds
         expiry_push(ledger, slot)
     result.timestamp = timestamp

@@ -97,7 +97,10 @@ cdef int lookup_transfers(Ledger* ledger, Batch batch, Request* request) noexcep
         return -1
     for item in range(request.item_count):
         id = &batch.ids[request.item_first + item]
-        slot = transfer_find(ledger, id.lo, id.hi, transfer_hash(ledger, id.lo, id.hi))
+        if id.lo == ENGINE_ID_LO:
+            slot = transfer_generated(ledger, id.lo, id.hi)
+        else:
+            slot = transfer_find(ledger, id.lo, id.hi, transfer_hash(ledger, id.lo, id.hi))
         if slot & BURNT or not transfer_visible(ledger, slot, request.scope):
             view_nothing(&views[item], sizeof(TransferView))
         else:

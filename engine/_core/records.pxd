@@ -146,7 +146,8 @@ cdef struct AccountDetail:          # 56 bytes; same slot as its Account; what p
     uint32_t user_data_32
     uint16_t flags_created          # the flags asked for, which a retry is compared with
     uint16_t reserved               # 0
-    uint64_t reserved_2             # 0
+    uint32_t holding                # 1 + settlement's record of an account that is traded with; 0: none
+    uint32_t reserved_2             # 0
 
 cdef struct Transfer:               # 96 bytes; append-only but for `state`
     uint64_t id_lo

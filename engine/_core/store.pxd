@@ -5,11 +5,12 @@
 # - Timestamps rise strictly with the slot, in accounts and in transfers, and no account shares one with a transfer.
 # - Each account threads its transfers newest to oldest (`transfer_last`, `debit_previous`, `credit_previous`). Every 64th
 #   stands in the account's sparse index too, so that any range of its history is found in O(log n).
+# - Transfers that the engine makes are in no table: their ids tell their slots.
 # - An id that failed for a reason of the moment is burnt: it stands in `burnt`, and in the same table as the
 #   transfers with the highest bit of its slot set.
 
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
-from engine._core.codes cimport NONE
+from engine._core.codes cimport ENGINE_ID_LO, NONE
 from engine._core.native cimport bucket_matches, hash_128, hash_64, lowest_bit, prefetch
 from engine._core.records cimport Account, AccountDetail, Balance, Id128, ScopeRange, Transfer
 from engine._core.table cimport Bucket, Table, table_insert
@@ -148,6 +149,15 @@ cdef inline uint32_t transfer_find(Ledger* ledger, uint64_t lo, uint64_t hi, uin
     if slot == NONE and ledger.transfer_ids.old is not NULL:
         slot = transfer_find_in(ledger, ledger.transfer_ids.old, ledger.transfer_ids.old_mask, hashed, lo, hi)
     return slot
+
+cdef inline uint32_t transfer_generated(Ledger* ledger, uint64_t lo, uint64_t hi) noexcept nogil:
+    """Slot of a transfer that the engine made, which its id tells; NONE if there is none."""
+    cdef uint64_t slot = hi >> 16
+    if lo != ENGINE_ID_LO or slot >= ledger.transfer_count:
+        return NONE
+    if ledger.transfers[slot].id_lo != lo or ledger.transfers[slot].id_hi != hi:
+        return NONE
+    return <uint32_t>slot
 
 cdef inline void transfer_id_insert(Ledger* ledger, uint64_t hashed, uint32_t slot) noexcept nogil:
     if ledger.transfer_ids.old is not NULL:

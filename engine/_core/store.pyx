@@ -3,6 +3,7 @@
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
+from engine._core.codes cimport ENGINE_ID_LO
 from engine._core.memory cimport memory_release, memory_reserve
 from engine._core.table cimport table_create, table_destroy, table_grow, table_grown, table_retire
 
@@ -88,7 +89,8 @@ cdef void ledger_move_transfers(Ledger* ledger, uint32_t count) noexcept nogil:
     while count and ledger.transfer_moving < ledger.transfer_moving_end:
         slot = ledger.transfer_moving
         id = <Id128*>&ledger.transfers[slot]
-        table_insert(&ledger.transfer_ids, transfer_hash(ledger, id.lo, id.hi), slot)
+        if id.lo != ENGINE_ID_LO:
+            table_insert(&ledger.transfer_ids, transfer_hash(ledger, id.lo, id.hi), slot)
         ledger.transfer_moving += 1
         count -= 1
     while count and ledger.burnt_moving < ledger.burnt_moving_end:
@@ -131,7 +133,8 @@ cdef int ledger_reindex(Ledger* ledger) noexcept nogil:
             hashes[index] = transfer_hash(ledger, transfer.id_lo, transfer.id_hi)
             prefetch(&ledger.transfer_ids.buckets[hashes[index] & ledger.transfer_ids.mask])
         for index in range(count):
-            transfer_id_insert(ledger, hashes[index], first + index)
+            if ledger.transfers[first + index].id_lo != ENGINE_ID_LO:
+                transfer_id_insert(ledger, hashes[index], first + index)
         first += count
     for slot in range(ledger.burnt_count):
         transfer_id_insert(

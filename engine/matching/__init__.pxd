@@ -1,0 +1,1 @@
+# Lets other packages cimport from here.

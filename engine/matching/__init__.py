@@ -1,0 +1,1 @@
+"""Order books: compiled, and without knowledge of accounts or money."""

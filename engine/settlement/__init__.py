@@ -1,0 +1,1 @@
+"""What trading does to the ledger: holds, fills, fees, margins, the end of the day. Compiled."""

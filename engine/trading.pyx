@@ -1,0 +1,193 @@
+"""See `trading.pxd`."""
+
+from libc.string cimport memset
+
+from engine._core.batch cimport Request
+from engine._core.codes cimport *
+from engine._core.digest cimport digest_mix
+from engine._core.memory cimport memory_release, memory_reserve
+from engine._core.order_codes cimport *
+from engine._core.order_records cimport OrderResult
+from engine._core.records cimport Result
+from engine.listing cimport create_instrument, create_trading_account, update_instrument
+from engine.matching.market cimport due_next, due_pop, market_create, market_destroy, market_rebuild
+from engine.matching.records cimport *
+from engine.orders cimport *
+from engine.sessions cimport end_of_day, set_session
+from engine.settlement.busts cimport undo_trade
+from engine.settlement.fills cimport record_execution
+from engine.settlement.records cimport Trade
+from engine.settlement.store cimport clearing_create, clearing_destroy, clearing_rebuild
+
+cdef enum:
+    SLICES_MOST = 1002              # of one iceberg: book.slices_of
+    LEGS_MOST = 8                   # transfers of one fill
+
+
+cdef int exchange_create(
+    Exchange* exchange, const MarketCapacity* market, const ClearingCapacity* clearing, const uint64_t* key,
+    Ledger* ledger) noexcept nogil:
+    memset(exchange, 0, sizeof(Exchange))
+    exchange.ledger = ledger
+    exchange.venue.context = exchange
+    exchange.venue.fill = venue_fill
+    exchange.venue.cancel = venue_cancel
+    exchange.venue.restated = venue_restated
+    exchange.venue.ready = venue_ready
+    if (market_create(&exchange.market, market, key) != 0
+            or clearing_create(&exchange.clearing, clearing, key, &exchange.market, ledger) != 0):
+        exchange_destroy(exchange)
+        return -1
+    exchange.scratch = <uint32_t*>memory_reserve(<size_t>market.open_orders * sizeof(uint32_t))
+    if exchange.scratch is NULL:
+        exchange_destroy(exchange)
+        return -1
+    return 0
+
+
+cdef void exchange_destroy(Exchange* exchange) noexcept nogil:
+    memory_release(exchange.scratch, <size_t>exchange.market.capacity.open_orders * sizeof(uint32_t))
+    clearing_destroy(&exchange.clearing)
+    market_destroy(&exchange.market)
+    memset(exchange, 0, sizeof(Exchange))
+
+
+cdef int exchange_rebuild(Exchange* exchange) noexcept nogil:
+    market_rebuild(&exchange.market)
+    return clearing_rebuild(&exchange.clearing)
+
+
+cdef void exchange_growth(Exchange* exchange, Batch batch, uint64_t time, Growth* growth) noexcept nogil:
+    """Every fill ends an order or a slice of one, so there are no more fills than open and new orders have slices."""
+    cdef uint64_t entered = <uint64_t>batch.order_count + batch.amend_count
+    cdef uint64_t fills = 0
+    cdef uint64_t open_after = <uint64_t>exchange.market.open_count + batch.order_count
+    cdef uint32_t index
+    memset(growth, 0, sizeof(Growth))
+    growth.instruments = batch.instrument_count
+    growth.accounts = 2 * <uint64_t>batch.instrument_count
+    growth.trading_accounts = batch.trading_account_count
+    growth.links = batch.link_count
+    growth.orders = growth.positions = batch.order_count
+    if entered or batch.session_count or batch.day_count:
+        fills = exchange.market.slices + entered
+        for index in range(batch.order_count):
+            if batch.orders[index].display_quantity:
+                fills += SLICES_MOST
+        fills += <uint64_t>batch.amend_count * SLICES_MOST      # any of them may be an iceberg that grows
+    growth.trades = fills + batch.trade_command_count
+    growth.transfers = LEGS_MOST * fills + 2 * LEGS_MOST * <uint64_t>batch.trade_command_count
+    if batch.day_count:
+        growth.transfers += 2 * <uint64_t>exchange.clearing.position_count
+    # Two of every fill, one more when it shows the next slice; of an order new, triggered, restated and its end.
+    growth.executions = 3 * fills + 4 * entered + 2 * <uint64_t>batch.trade_command_count
+    if entered or batch.mass_cancel_count or batch.session_count or batch.day_count or exchange.market.due_count:
+        growth.executions += 3 * open_after
+    growth.timestamps = (
+        growth.executions + growth.transfers + growth.trades + growth.accounts + growth.instruments
+        + growth.trading_accounts + entered + batch.mass_cancel_count + batch.session_count + batch.day_count
+        + batch.trade_command_count)
+
+
+# --- expiry -----------------------------------------------------------------------------------------
+
+cdef uint64_t exchange_next_expiry(Exchange* exchange) noexcept nogil:
+    cdef uint32_t slot = due_next(&exchange.market)
+    return 0 if slot == NONE else exchange.market.details[slot].expire_time
+
+
+cdef void exchange_expire(Exchange* exchange, uint64_t time) noexcept nogil:
+    cdef uint32_t slot = due_next(&exchange.market)
+    while slot != NONE and exchange.market.details[slot].expire_time <= time:
+        due_pop(&exchange.market)
+        close_order(exchange, slot, ORDER_EXPIRED, EXECUTION_EXPIRED, REASON_NONE, exchange.clearing.clock)
+        exchange.clearing.clock += 1
+        slot = due_next(&exchange.market)
+
+
+# --- requests ---------------------------------------------------------------------------------------
+
+cdef void bust_trade(Exchange* exchange, Batch batch, uint32_t item, OrderResult* result) noexcept nogil:
+    cdef uint64_t price = batch.trade_commands[item].price
+    cdef uint64_t now = exchange.clearing.clock
+    cdef uint32_t slot
+    cdef Trade* trade
+    cdef bint buy_makes
+    exchange.clearing.clock += 1
+    memset(result, 0, sizeof(OrderResult))
+    result.timestamp = now
+    result.reason = <uint16_t>undo_trade(&exchange.clearing, batch.trade_commands[item].trade_id, price, &slot)
+    result.status = ORDER_REJECTED
+    digest_mix(exchange.ledger, now ^ price, batch.trade_commands[item].trade_id << 8 | result.reason)
+    if result.reason:
+        return
+    result.status = ORDER_CORRECTED if price else ORDER_BUSTED
+    result.order_id = <uint64_t>slot + 1
+    trade = &exchange.clearing.trades[slot]
+    buy_makes = trade.taker_side == SIDE_SELL
+    trade_execution(exchange, trade.buy_order if buy_makes else trade.sell_order, slot, price != 0, now)
+    trade_execution(exchange, trade.sell_order if buy_makes else trade.buy_order, slot, price != 0, now)
+
+
+cdef void trade_execution(Exchange* exchange, uint32_t order, uint32_t trade, bint corrected, uint64_t now) noexcept nogil:
+    cdef uint32_t number = record_execution(
+        &exchange.clearing, order, EXECUTION_CORRECTED if corrected else EXECUTION_BUSTED, REASON_NONE, now)
+    exchange.clearing.executions[number].trade = trade
+
+
+cdef int order_request(Exchange* exchange, Batch batch, const Request* request, OrderResult* results) noexcept nogil:
+    cdef uint32_t item
+    cdef uint32_t first = request.item_first
+    if request.kind == KIND_SUBMIT_ORDERS:
+        for item in range(request.item_count):
+            if submit_order(exchange, batch, &batch.orders[first + item], request.scope, &results[item]) != 0:
+                return -1
+    elif request.kind == KIND_CANCEL_ORDERS:
+        for item in range(request.item_count):
+            cancel_order(exchange, &batch.amends[first + item], request.scope, &results[item])
+    elif request.kind == KIND_REPLACE_ORDERS:
+        for item in range(request.item_count):
+            if replace_order(exchange, batch, &batch.amends[first + item], request.scope, &results[item]) != 0:
+                return -1
+    elif request.kind == KIND_MASS_CANCEL:
+        for item in range(request.item_count):
+            mass_cancel(exchange, &batch.mass_cancels[first + item], request.scope, &results[item])
+    elif request.kind == KIND_SET_SESSION:
+        for item in range(request.item_count):
+            set_session(exchange, &batch.sessions[first + item], &results[item])
+    elif request.kind == KIND_BUST_TRADES:
+        for item in range(request.item_count):
+            bust_trade(exchange, batch, first + item, &results[item])
+    else:
+        end_of_day(exchange, &batch.days[first], request.item_count, results)
+    return 0
+
+
+cdef int exchange_request(Exchange* exchange, Batch batch, uint32_t index) noexcept nogil:
+    cdef Request* request = &batch.requests[index]
+    cdef uint32_t count = request.item_count
+    cdef uint32_t item
+    cdef Result* results
+    cdef OrderResult* order_results
+    if request.kind == KIND_END_OF_DAY and count:
+        count = 1
+    request.answer_count = count
+    if request.kind <= KIND_CREATE_TRADING_ACCOUNTS:
+        request.answer_first = batch.result_count
+        results = batch.append_results(count)
+        if results is NULL:
+            return -1
+        for item in range(count):
+            if request.kind == KIND_CREATE_INSTRUMENTS:
+                create_instrument(exchange, &batch.instruments[request.item_first + item], &results[item])
+            elif request.kind == KIND_UPDATE_INSTRUMENTS:
+                update_instrument(exchange, &batch.instruments[request.item_first + item], &results[item])
+            else:
+                create_trading_account(
+                    exchange, batch, &batch.trading_accounts[request.item_first + item], request.scope, &results[item])
+        return 0
+    request.answer_first = batch.order_result_count
+    order_results = batch.append_order_results(count)
+    if order_results is NULL:
+        return -1
+    return 0 if count == 0 else order_request(exchange, batch, request, order_results)
