@@ -52,6 +52,7 @@ MODULES = [
     "engine.matching.levels",
     "engine.matching.book",
     "engine.matching.auction",
+    "engine.matching.solo",
     "engine.settlement.records",
     "engine.settlement.store",
     "engine.settlement.holds",

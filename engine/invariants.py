@@ -69,8 +69,9 @@ def _check_sums(engine: "Engine", accounts: npt.NDArray[Any], transfers: npt.NDA
         wrong = np.flatnonzero(accounts[name] != expected[name])
         if len(wrong):
             account = accounts[wrong[0]]
+            sums = expected[name][wrong[0]]
             raise InvariantError(
-                f"account {account['id']}: {name} is {account[name]}, its transfers and holds sum to {expected[name][wrong[0]]}"
+                f"account {account['id']}: {name} is {account[name]}, its transfers and holds sum to {sums}"
             )
     for side in ("debits", "credits"):
         total = accounts[f"{side}_pending"] + accounts[f"{side}_posted"]

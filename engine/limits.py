@@ -49,8 +49,8 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name in (
-            "accounts_max", "transfers_max", "burnt_max", "balances_max", "orders_max", "open_orders_max", "instruments_max",
-            "trading_accounts_max", "links_max", "positions_max", "trades_max", "executions_max",
+            "accounts_max", "transfers_max", "burnt_max", "balances_max", "orders_max", "open_orders_max",
+            "instruments_max", "trading_accounts_max", "links_max", "positions_max", "trades_max", "executions_max",
         ):  # fmt: skip
             value = getattr(self, name)
             if not 1 <= value <= SLOT_MAX:

@@ -30,7 +30,7 @@ from engine.order_reads cimport read_orders, view_book, view_execution, view_lev
 from engine.settlement.records cimport Execution, Holding, Link, Position, Trade, TradingAccount
 from engine.settlement.store cimport ClearingCapacity, clearing_prepare
 from engine.trading cimport (
-    Growth, exchange_create, exchange_destroy, exchange_expire, exchange_growth, exchange_next_expiry, exchange_rebuild,
+    Growth, exchange_ahead, exchange_create, exchange_destroy, exchange_expire, exchange_growth, exchange_next_expiry, exchange_rebuild,
     exchange_request,
 )
 
@@ -141,6 +141,8 @@ cdef class Engine:
             outcome = apply_batch(&self.ledger, &self.exchange, batch, time, writes)
             if writes and self.ahead is not NULL:
                 ahead_look(self.ahead, &self.ledger)
+                if batch.order_count:
+                    exchange_ahead(&self.exchange, self.ahead)
         if outcome != 0:
             raise MemoryError("no memory for the answers of a batch")
         if CHECKED and writes:

@@ -1,4 +1,4 @@
-"""What must be true of the books and of settlement, recomputed from orders, positions and trades. Slow; no hot path uses it."""
+"""What must be true of the books and of settlement, recomputed from orders, positions and trades. Slow."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -22,14 +22,14 @@ Records = npt.NDArray[Any]
 def check(engine: "Engine") -> None:
     """Raises InvariantError, naming what is wrong, unless books, holds, positions and executions are consistent.
 
-    Levels are sorted and their totals those of their orders, bid below ask while trading is continuous; what accounts hold is
-    what orders, positions and the day's unsettled trades say; filled quantities are those of the trades.
+    Levels are sorted and their totals those of their orders, bid below ask while trading is continuous; what accounts
+    hold is what orders, positions and the day's unsettled trades say; filled quantities are those of the trades.
     """
     orders, details = engine.array("orders"), engine.array("order_details")
     instruments = engine.array("instruments")
     standing = _check_books(engine, instruments, orders, details)
     open_orders = np.flatnonzero(orders["place"] != 0)
-    _require(np.array_equal(np.sort(standing), open_orders), "an open order stands in no book, or one that is not open does")
+    _require(np.array_equal(np.sort(standing), open_orders), "not exactly the open orders stand in books")
     _require(engine.open_orders == len(open_orders), "the number of open orders is wrong")
     _check_orders(engine, orders, details)
     _check_positions(engine, orders, details)
@@ -87,7 +87,8 @@ def _check_books(engine: "Engine", instruments: Records, orders: Records, detail
                     _require(price_of[slot] == price, f"order {slot + 1} stands at another price")
                     _require(order["instrument"] == number, f"order {slot + 1} stands in another instrument's book")
                     _require((order["traits"] & _SELL) == fold % 2, f"order {slot + 1} stands on the wrong side")
-                    _require(order["place"] == (_STOPS if fold >= _STOPS else _BOOK), f"order {slot + 1}: its place is wrong")
+                    place = _STOPS if fold >= _STOPS else _BOOK
+                    _require(order["place"] == place, f"order {slot + 1}: its place is wrong")
                     total += int(order["leaves"])
                     guarded += bool(order["traits"] & _GUARDED)
                     count += _slices(order, details[slot])
@@ -99,7 +100,9 @@ def _check_books(engine: "Engine", instruments: Records, orders: Records, detail
             if found and fold < _STOPS:
                 best[fold] = found[-1 if descending else 0][0]
         crossed = best[0] and best[1] and best[0] >= best[1]
-        _require(not (crossed and instrument["session"] == Session.CONTINUOUS), f"instrument {number}: the book is crossed")
+        _require(
+            not (crossed and instrument["session"] == Session.CONTINUOUS), f"instrument {number}: the book is crossed"
+        )
         _require(instrument["slices"] == count, f"instrument {number}: slices are counted wrong")
         _require(instrument["guarded"] == guarded, f"instrument {number}: guarded orders are counted wrong")
         slices += count
@@ -110,7 +113,9 @@ def _check_books(engine: "Engine", instruments: Records, orders: Records, detail
     return np.array(standing, dtype=np.int64)
 
 
-def _walk(nodes: Records, slot: int, floor: int, base: int, found: list[tuple[int, int]], used: list[int]) -> None:
+def _walk(  # noqa: PLR0917 - a recursion's arguments
+    nodes: Records, slot: int, floor: int, base: int, found: list[tuple[int, int]], used: list[int]
+) -> None:
     """Levels below a node, by rising price."""
     used.append(slot)
     bits = int(nodes[slot]["used"])
@@ -142,7 +147,8 @@ def _check_level(level: np.void, orders: Records, number: int, where: str) -> li
         _require(len(slots) <= len(orders), f"{where}: a queue runs in a circle")
     _require(slots and level["last"] == previous, f"{where}: a level is empty, or its last order is not the last")
     _require(level["count"] == len(slots), f"{where}: a level counts its orders wrong")
-    _require((level["quantity"], level["hidden"]) == (quantity, hidden), f"{where}: a level's totals are not its orders'")
+    totals = (level["quantity"], level["hidden"])
+    _require(totals == (quantity, hidden), f"{where}: a level's totals are not its orders'")
     return slots
 
 
@@ -169,7 +175,9 @@ def _check_pool(name: str, count: int, used: list[int], free: int, following: An
 
 def _check_orders(engine: "Engine", orders: Records, details: Records) -> None:
     closed = orders[orders["place"] == 0]
-    _require(not np.any(closed["leaves"]) and not np.any(closed["held"]), "an order that is closed has leaves or holds something")
+    _require(
+        not np.any(closed["leaves"]) and not np.any(closed["held"]), "a closed order has leaves or holds something"
+    )
     is_open = orders["place"] != 0
     _require(
         np.all(orders["filled"][is_open] + orders["leaves"][is_open] == details["quantity"][is_open]),
@@ -202,8 +210,9 @@ def _check_positions(engine: "Engine", orders: Records, details: Records) -> Non
         np.add.at(sums, orders["position"][chosen], values[chosen])
         _require(np.array_equal(sums, positions[name]), f"{name} of a position is not the sum over its open orders")
     for side in ("long", "short"):
-        _require(np.all(positions[f"closing_{side}"] <= positions[f"{side}_quantity"]), f"orders close more than is {side}")
-        _require(np.all(positions[f"{side}_today"] <= positions[f"{side}_quantity"]), f"more of today than there is {side}")
+        quantity = positions[f"{side}_quantity"]
+        _require(np.all(positions[f"closing_{side}"] <= quantity), f"orders close more than is {side}")
+        _require(np.all(positions[f"{side}_today"] <= quantity), f"more of today than there is {side}")
     for number in range(len(instruments)):
         of = positions[positions["instrument"] == number]
         balance = int(np.sum(of["long_quantity"])) - int(np.sum(of["short_quantity"]))
@@ -225,9 +234,9 @@ def _check_holdings(engine: "Engine", instruments: Records, orders: Records) -> 
     np.add.at(expected, payer[holds], orders["held"][holds])
     with_margin = positions[positions["margin"] > 0]
     np.add.at(expected, with_margin["quote_holding"], with_margin["margin"])
-    _require(np.array_equal(expected, holdings["held"]), "what an account holds is not what its orders and positions hold")
+    _require(np.array_equal(expected, holdings["held"]), "an account holds other than its orders and positions do")
     pending = np.maximum(holdings["held"], holdings["proceeds"]) + holdings["bought"]
-    _require(np.array_equal(pending, holdings["pending"]), "a holding is not in the account's pending debits as it should be")
+    _require(np.array_equal(pending, holdings["pending"]), "a holding is not in its account's pending debits")
     for slot in np.flatnonzero(instruments["base_clearing"] != _NONE):
         for side in ("base", "quote"):
             account = accounts[instruments[slot][f"{side}_clearing"]]

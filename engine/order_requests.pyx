@@ -119,6 +119,11 @@ def answers(Batch batch not None, uint32_t index):
         <char*>(batch.level_views + request.reserved), int(books[0]["bids"]) + int(books[0]["asks"]), order_records.LEVEL_VIEW)
 
 
+def forget_answers(Batch batch not None) -> None:
+    """Takes the answers out and keeps the requests, so that the batch can be applied to another engine."""
+    batch.result_count = batch.order_result_count = batch.fill_count = 0
+
+
 cdef uint32_t _copy(Batch batch, uint32_t kind, array) except? 0xFFFFFFFF:
     """The records into the array of their kind; the place of the first."""
     cdef uint32_t count = <uint32_t>len(array)

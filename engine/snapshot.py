@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from engine._core import forked, records
+from engine.errors import SnapshotError
 from engine.matching import records as books
 from engine.settlement import records as settlement
-from engine.errors import SnapshotError
 
 if TYPE_CHECKING:
     from io import BufferedReader

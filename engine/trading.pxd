@@ -30,3 +30,4 @@ cdef uint64_t exchange_next_expiry(Exchange* exchange) noexcept nogil   # nanose
 cdef void exchange_expire(Exchange* exchange, uint64_t time) noexcept nogil
 # Executes one written request about orders; clearing.clock goes on from item to item. -1: no memory for the answers.
 cdef int exchange_request(Exchange* exchange, Batch batch, uint32_t index) noexcept nogil
+cdef void exchange_ahead(Exchange* exchange, void* ahead) noexcept nogil   # after a batch: say how far to populate

@@ -2,6 +2,7 @@
 
 from libc.string cimport memset
 
+from engine._core.ahead cimport ahead_store, ahead_table
 from engine._core.batch cimport Request
 from engine._core.codes cimport *
 from engine._core.digest cimport digest_mix
@@ -10,14 +11,14 @@ from engine._core.order_codes cimport *
 from engine._core.order_records cimport OrderResult
 from engine._core.records cimport Result
 from engine.listing cimport create_instrument, create_trading_account, update_instrument
-from engine.matching.market cimport due_next, due_pop, market_create, market_destroy, market_rebuild
+from engine.matching.market cimport NODES_PER_LEVEL, Due, Market, due_next, due_pop, market_create, market_destroy, market_rebuild
 from engine.matching.records cimport *
 from engine.orders cimport *
 from engine.sessions cimport end_of_day, set_session
 from engine.settlement.busts cimport undo_trade
 from engine.settlement.fills cimport record_execution
-from engine.settlement.records cimport Trade
-from engine.settlement.store cimport clearing_create, clearing_destroy, clearing_rebuild
+from engine.settlement.records cimport Execution, Position, Trade
+from engine.settlement.store cimport Clearing, clearing_create, clearing_destroy, clearing_rebuild
 
 cdef enum:
     SLICES_MOST = 1002              # of one iceberg: book.slices_of
@@ -87,6 +88,19 @@ cdef void exchange_growth(Exchange* exchange, Batch batch, uint64_t time, Growth
         growth.executions + growth.transfers + growth.trades + growth.accounts + growth.instruments
         + growth.trading_accounts + entered + batch.mass_cancel_count + batch.session_count + batch.day_count
         + batch.trade_command_count)
+
+
+cdef void exchange_ahead(Exchange* exchange, void* ahead) noexcept nogil:
+    cdef Market* market = &exchange.market
+    cdef Clearing* clearing = &exchange.clearing
+    ahead_store(ahead, 0, market.orders, market.order_count, market.capacity.orders, sizeof(Order))
+    ahead_store(ahead, 1, market.details, market.order_count, market.capacity.orders, sizeof(OrderDetail))
+    ahead_store(ahead, 2, clearing.trades, clearing.trade_count, clearing.capacity.trades, sizeof(Trade))
+    ahead_store(ahead, 3, clearing.executions, clearing.execution_count, clearing.capacity.executions, sizeof(Execution))
+    ahead_store(ahead, 4, clearing.positions, clearing.position_count, clearing.capacity.positions, sizeof(Position))
+    ahead_store(ahead, 5, market.dues, market.due_count, market.capacity.orders, sizeof(Due))
+    ahead_store(ahead, 6, market.nodes, market.node_count, NODES_PER_LEVEL * market.capacity.open_orders, sizeof(Node))
+    ahead_table(ahead, 7, &clearing.order_keys, market.capacity.orders)
 
 
 # --- expiry -----------------------------------------------------------------------------------------

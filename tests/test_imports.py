@@ -17,6 +17,8 @@ HOUSE = ("engine", "server", "loadtest", "benchmarks", "examples", "tests", "bac
 
 RANKS = {
     "engine._core": 0,
+    "engine.matching": 1,
+    "engine.settlement": 1,
     "engine": 2,
     "server.wire": 3,
     "server.session": 3,
@@ -34,7 +36,9 @@ RANKS = {
 
 KNOWS = {
     "engine._core": {"engine._core"},
-    "engine": {"engine", "engine._core"},
+    "engine.matching": {"engine.matching", "engine._core"},
+    "engine.settlement": {"engine.settlement", "engine.matching", "engine._core"},
+    "engine": {"engine", "engine._core", "engine.matching", "engine.settlement"},
     "server.wire": {"server.wire", "engine", "engine._core"},
     "server.journal": {"server.journal", "engine"},
     "server.session": {"server.wire", "engine", "server.channels"},

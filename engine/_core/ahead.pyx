@@ -37,7 +37,8 @@ cdef extern from *:
     const int MADV_POPULATE_WRITE
 
 cdef enum:
-    SPANS = 9                           # seven stores, the successors of two tables
+    SPANS = 17                          # seven stores, the successors of two tables, and eight of others
+    OTHERS = 9
     ACCOUNT_IDS = 7
     TRANSFER_IDS = 8
 
@@ -174,5 +175,21 @@ cdef void ahead_look(Ahead* ahead, Ledger* ledger) noexcept nogil:
     more |= want_table(&spans[ACCOUNT_IDS], &ledger.account_ids, ledger.capacity.accounts)
     more |= want_table(&spans[TRANSFER_IDS], &ledger.transfer_ids, transfers)
     if more:
+        pthread_cond_signal(&ahead.more)
+    pthread_mutex_unlock(&ahead.lock)
+
+
+cdef void ahead_store(void* opaque, int number, void* base, uint64_t used, uint64_t capacity, size_t record) noexcept nogil:
+    cdef Ahead* ahead = <Ahead*>opaque
+    pthread_mutex_lock(&ahead.lock)
+    if want_store(&ahead.spans[OTHERS + number], base, used, capacity, record):
+        pthread_cond_signal(&ahead.more)
+    pthread_mutex_unlock(&ahead.lock)
+
+
+cdef void ahead_table(void* opaque, int number, Table* table, uint64_t most) noexcept nogil:
+    cdef Ahead* ahead = <Ahead*>opaque
+    pthread_mutex_lock(&ahead.lock)
+    if want_table(&ahead.spans[OTHERS + number], table, most):
         pthread_cond_signal(&ahead.more)
     pthread_mutex_unlock(&ahead.lock)

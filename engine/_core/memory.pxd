@@ -4,3 +4,4 @@
 cdef void* memory_reserve(size_t size) noexcept nogil              # zeroed; NULL when refused
 cdef void memory_release(void* base, size_t size) noexcept nogil   # `size` as reserved; NULL is allowed
 cdef void memory_forget(void* base, size_t size) noexcept nogil    # gives pages back, contents become zero
+cdef void memory_populate(void* base, size_t size) noexcept nogil  # has the system clear the pages now rather than at their first touch

@@ -7,6 +7,14 @@ cdef extern from "<sys/mman.h>" nogil:
     const int MADV_HUGEPAGE
     const int MADV_DONTNEED
 
+cdef extern from *:
+    """
+    #ifndef MADV_POPULATE_WRITE
+    #define MADV_POPULATE_WRITE 23      /* Linux 5.14; older kernels say EINVAL */
+    #endif
+    """
+    const int MADV_POPULATE_WRITE
+
 cdef size_t HUGE_PAGE = 2 * 1024 * 1024
 cdef size_t HUGE_FROM = 16 * 1024 * 1024    # smaller regions would waste most of a huge page
 
@@ -42,3 +50,7 @@ cdef void memory_release(void* base, size_t size) noexcept nogil:
 
 cdef void memory_forget(void* base, size_t size) noexcept nogil:
     madvise(base, size, MADV_DONTNEED)
+
+
+cdef void memory_populate(void* base, size_t size) noexcept nogil:
+    madvise(base, rounded(size), MADV_POPULATE_WRITE)   # without memory to give it fails, and the first touch will

@@ -85,9 +85,9 @@ def test_a_batch_that_may_not_fit_is_refused_whole(
 def test_headroom_tells_what_fits() -> None:
     fast = small()
     room = fast.engine.headroom()
-    assert room == (2, 10, 10, 20)
+    assert room[:4] == (2, 10, 10, 20)
     fast.apply(Batch(100, (Request("create_transfers", moves(1, 10)),)))
-    assert fast.engine.headroom() == (2, 0, 10, 0)
+    assert fast.engine.headroom()[:4] == (2, 0, 10, 0)
     with pytest.raises(CapacityError):
         fast.apply(Batch(200, (Request("create_transfers", moves(11, 1)),)))
     # Reads and updates go on.
