@@ -394,16 +394,30 @@ def test_a_bust_puts_everything_back_and_a_second_one_is_refused() -> None:
     f.order(101, SELL, 10, 100)
     f.order(102, BUY, 10, 100)
     assert f.legs() == [(65001, 21, 11, 1_000), (65002, 12, 22, 10), (65003, 21, FEES, 2), (65003, 11, FEES, 1)]
-    assert f.model.bust_trades([1], f.now())[0].status == OrderStatus.BUSTED
+    assert f.model.bust_trades([(1, 0)], f.now())[0].status == OrderStatus.BUSTED
     assert f.legs() == [(65101, 11, 21, 1_000), (65102, 22, 12, 10), (65103, FEES, 21, 2), (65103, FEES, 11, 1)]
     assert [f.balance(a) for a in (11, 12, 21, 22, FEES)] == before
-    assert f.model.bust_trades([1], f.now())[0].reason == Reason.TRADE_BUSTED
-    assert f.model.bust_trades([2], f.now())[0].reason == Reason.UNKNOWN_TRADE
+    assert f.model.bust_trades([(1, 0)], f.now())[0].reason == Reason.TRADE_BUSTED
+    assert f.model.bust_trades([(2, 0)], f.now())[0].reason == Reason.UNKNOWN_TRADE
     f.order(101, SELL, 10, 100)
     f.order(102, BUY, 10, 100)
     f.order(101, BUY, 10_010, 90)
     f.order(102, SELL, 10_010, 90)
-    assert f.model.bust_trades([2], f.now())[0].reason == Reason.INSUFFICIENT_HOLDINGS
+    assert f.model.bust_trades([(2, 0)], f.now())[0].reason == Reason.INSUFFICIENT_HOLDINGS
+
+
+def test_a_correction_posts_everything_anew() -> None:
+    f = Floor(maker_fee_ppm=1_000, taker_fee_ppm=2_000, minimum_fee=2, fee_account_id=FEES, flags=InstrumentFlag.T1)
+    f.order(101, SELL, 10, 100)
+    f.order(102, BUY, 10, 100)
+    assert f.pending(11) == 998
+    f.legs()
+    corrected = f.model.bust_trades([(1, 300)], f.now())[0]
+    assert (corrected.status, corrected.order_id) == (OrderStatus.CORRECTED, 2)
+    assert f.legs()[4:] == [(65001, 21, 11, 3_000), (65002, 12, 22, 10), (65003, 21, FEES, 6), (65003, 11, FEES, 3)]
+    assert f.pending(11) == 2_997
+    assert f.pending(22) == 10
+    assert f.model.bust_trades([(1, 0)], f.now())[0].reason == Reason.TRADE_BUSTED
 
 
 def test_all_or_nothing() -> None:

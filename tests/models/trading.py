@@ -37,21 +37,13 @@ from tests.models.trading_records import (
     Trade,
     TradingAccount,
 )
-from tests.models.trading_settlement import CLOSED, FROZEN
+from tests.models.trading_settlement import CLOSED, FROZEN, Refused
 
 SLICES_MAX = 1_000
 """An iceberg shows at least a thousandth of itself."""
 
 AT_ONCE = {TimeInForce.IOC, TimeInForce.FOK}
 STOPS = {OrderType.STOP, OrderType.STOP_LIMIT}
-
-
-class Refused(Exception):  # noqa: N818 - a business answer
-    """Why a command does nothing, and the order it is about."""
-
-    def __init__(self, reason: Reason, order: Order | None = None) -> None:
-        super().__init__(reason.name)
-        self.reason, self.order = reason, order
 
 
 class Trading(Book):
@@ -122,6 +114,7 @@ class Trading(Book):
         if instrument is None:
             return OrderResult(OrderStatus.REJECTED, Reason.UNKNOWN_INSTRUMENT)
 
+        self.position(account, instrument)
         order = Order(
             id=len(self.orders) + 1,
             command=item,
@@ -504,10 +497,13 @@ class Trading(Book):
     def end_of_day(self, date: int, prices: Sequence[tuple[str, int]], time: int) -> list[OrderResult]:
         """`date` begins; `prices` are settlement prices by symbol."""
         self.begin(time)
-        if any(symbol not in self.instruments for symbol, _ in prices):
-            return [OrderResult(OrderStatus.REJECTED, Reason.UNKNOWN_INSTRUMENT)]
         if date <= self.date:
             return [OrderResult(OrderStatus.REJECTED, Reason.DATE_NOT_LATER)]
+        for symbol, price in prices:
+            if symbol not in self.instruments:
+                return [OrderResult(OrderStatus.REJECTED, Reason.UNKNOWN_INSTRUMENT)]
+            if not self.instruments[symbol].on_tick(price):
+                return [OrderResult(OrderStatus.REJECTED, Reason.PRICE_NOT_ON_TICK)]
         given = {self.instruments[symbol].number: price for symbol, price in prices}
         for instrument in self.instruments.values():
             self._change_session(instrument, Session.CLOSED)
@@ -528,24 +524,33 @@ class Trading(Book):
 
     # --- busts and corrections ---------------------------------------------------------------------
 
-    def bust_trades(self, trade_ids: Sequence[int], time: int) -> list[OrderResult]:
+    def bust_trades(self, items: Sequence[tuple[int, int]], time: int) -> list[OrderResult]:
+        """Trade ids with the right price, or 0 for none."""
         self.begin(time)
-        return [self._bust(trade_id) for trade_id in trade_ids]
+        return [self._bust(*item) for item in items]
 
-    def _bust(self, trade_id: int) -> OrderResult:
-        trade = self.trades[trade_id - 1] if 0 < trade_id <= len(self.trades) else None
-        if trade is None:
-            return OrderResult(OrderStatus.REJECTED, Reason.UNKNOWN_TRADE)
-        if trade.state != TradeState.DONE:
-            return OrderResult(OrderStatus.REJECTED, Reason.TRADE_BUSTED, trade_id)
-        if trade.date != self.date:
-            return OrderResult(OrderStatus.REJECTED, Reason.TRADE_SETTLED, trade_id)
-        reason = self.bust(trade)
-        if reason:
-            return OrderResult(OrderStatus.REJECTED, reason, trade_id)
+    def _bust(self, trade_id: int, price: int) -> OrderResult:
+        try:
+            trade = self._undo(trade_id, price)
+        except Refused as refused:
+            return OrderResult(OrderStatus.REJECTED, refused.reason)
         for order in (trade.maker, trade.taker):
-            self._tell_of(trade, order, ExecutionKind.BUSTED)
-        return OrderResult(OrderStatus.BUSTED, order_id=trade_id)
+            self._tell_of(trade, order, ExecutionKind.CORRECTED if price else ExecutionKind.BUSTED)
+        return OrderResult(OrderStatus.CORRECTED if price else OrderStatus.BUSTED, order_id=trade.id)
+
+    def _undo(self, trade_id: int, price: int) -> Trade:
+        if not 0 < trade_id <= len(self.trades):
+            raise Refused(Reason.UNKNOWN_TRADE)
+        trade = self.trades[trade_id - 1]
+        if trade.state != TradeState.DONE:
+            raise Refused(Reason.TRADE_BUSTED)
+        if trade.date != self.date:
+            raise Refused(Reason.TRADE_SETTLED)
+        if price and not trade.instrument.on_tick(price):
+            raise Refused(Reason.PRICE_NOT_ON_TICK)
+        if price and trade.instrument.notional(price, trade.quantity) > INT63_MAX:
+            raise Refused(Reason.OVERFLOW)
+        return self.undo(trade, price)
 
     def _tell_of(self, trade: Trade, order: Order, kind: ExecutionKind) -> None:
         self.executions.append(

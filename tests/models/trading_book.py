@@ -15,14 +15,15 @@ from engine.order_results import (
     Session,
     TimeInForce,
 )
+from tests.models.trading_busts import Busts
 from tests.models.trading_records import Execution, Instrument, Order, Trade
-from tests.models.trading_settlement import CannotSettle, Settlement
+from tests.models.trading_settlement import CannotSettle
 
 PRICES_MAX = 2_000
 """An auction over more prices than this looks only at those of orders, their neighbours and those at the reference."""
 
 
-class Book(Settlement):
+class Book(Busts):
     """Orders in books and among stops."""
 
     def __init__(self) -> None:

@@ -10,7 +10,6 @@ from engine.order_results import (
     OrderType,
     Reason,
     Side,
-    TradeState,
     TransferCode,
 )
 from engine.results import AccountFlag
@@ -31,6 +30,14 @@ from tests.models.trading_records import (
 
 CLOSED = int(AccountFlag.CLOSED)
 FROZEN = int(AccountFlag.FROZEN)
+
+
+class Refused(Exception):  # noqa: N818 - a business answer
+    """Why a command does nothing, and the order it is about."""
+
+    def __init__(self, reason: Reason, order: Order | None = None) -> None:
+        super().__init__(reason.name)
+        self.reason, self.order = reason, order
 
 
 class CannotSettle(Exception):  # noqa: N818 - a business answer
@@ -106,8 +113,8 @@ class Settlement:
         return self._positions.setdefault((account.number, instrument.number), Position(account, instrument))
 
     def positions(self) -> list[Position]:
-        """In the order of trading account and instrument."""
-        return [self._positions[key] for key in sorted(self._positions)]
+        """In the order in which they came to be: with the first order of the trading account in the instrument."""
+        return list(self._positions.values())
 
     @staticmethod
     def quote(order: Order) -> int:
@@ -505,95 +512,3 @@ class Settlement:
         maintenance = ppm_of(value, p.instrument.terms.maintenance_margin_ppm)
         called = p.shortfall > 0 or p.margin < maintenance
         return initial, maintenance, p.shortfall + max(0, initial - p.margin) if called else 0
-
-    # --- busts and corrections ---------------------------------------------------------------------
-
-    def bust(self, trade: Trade) -> Reason:
-        """Reverse every leg, or nothing."""
-        reverse = [leg._replace(code=leg.code + TransferCode.REVERSED) for leg in trade.legs]
-        paid: dict[int, int] = {}
-        for leg in reverse:
-            paid[leg.credit_account_id] = paid.get(leg.credit_account_id, 0) + leg.amount
-            paid[leg.debit_account_id] = paid.get(leg.debit_account_id, 0) - leg.amount
-        reason = self._why_no_bust(trade, paid)
-        if reason:
-            return reason
-        self._unwind(trade)
-        for leg in reverse:
-            self.post(leg.code, leg.credit_account_id, leg.debit_account_id, leg.amount, trade, leg.order_id)
-        trade.state = TradeState.BUSTED
-        trade.instrument.volume -= trade.quantity
-        trade.instrument.turnover -= trade.notional
-        return Reason.NONE
-
-    def _why_no_bust(self, trade: Trade, paid: dict[int, int]) -> Reason:
-        for account_id in paid:
-            if self.account(account_id).flags & CLOSED:
-                return Reason.ACCOUNT_CLOSED
-        for account_id, amount in paid.items():
-            if amount > 0 and self.account(account_id).flags & FROZEN:
-                return Reason.ACCOUNT_FROZEN
-        asset = self.base(trade.buy) if not trade.instrument.futures else 0
-        for lacking in (Reason.INSUFFICIENT_FUNDS, Reason.INSUFFICIENT_HOLDINGS):
-            for account_id, amount in paid.items():
-                mine = self.available(account_id)
-                if account_id == asset and trade.instrument.next_day:
-                    mine += min(self.holding(asset).bought, trade.quantity)
-                if account_id >= CLEARING_ACCOUNT_BASE:
-                    continue
-                if amount > mine and (account_id == asset) == (lacking == Reason.INSUFFICIENT_HOLDINGS):
-                    return lacking
-        if trade.instrument.futures:
-            for order in (trade.buy, trade.sell):
-                p = self.position(order.account, order.instrument)
-                opened = trade.quantity - trade.closed[order.side][0]
-                if opened > (p.long - p.closing_long if order.buys else p.short - p.closing_short):
-                    return Reason.INSUFFICIENT_HOLDINGS
-        return Reason.NONE
-
-    def _unwind(self, trade: Trade) -> None:
-        """Orders' charges, T+1 holds and positions as if the trade had not been."""
-        trade.buy.commission -= trade.buy_commission
-        trade.buy.commission_exact -= trade.buy_exact
-        trade.buy.other_fees -= trade.buy_transfer
-        trade.sell.commission -= trade.sell_commission
-        trade.sell.commission_exact -= trade.sell_exact
-        trade.sell.other_fees -= trade.sell_transfer + trade.duty
-        trade.buy.turnover -= trade.notional
-        trade.sell.turnover -= trade.notional
-        if trade.instrument.next_day:
-            bought, proceeds = self.holding(self.base(trade.buy)), self.holding(self.quote(trade.sell))
-            bought.bought -= min(bought.bought, trade.quantity)
-            proceeds.proceeds -= min(proceeds.proceeds, trade.notional - trade.sell_fee - trade.duty)
-            self.refresh(bought)
-            self.refresh(proceeds)
-        if trade.instrument.futures:
-            for order in (trade.buy, trade.sell):
-                self._unwind_position(order, trade)
-
-    def _unwind_position(self, order: Order, trade: Trade) -> None:
-        p = self.position(order.account, order.instrument)
-        closes, basis = trade.closed[order.side]
-        opened = trade.quantity - closes
-        value = trade.notional - trade.instrument.notional(trade.price, closes)
-        if opened:
-            freed = divide(p.margin * opened, p.long + p.short)
-            if order.buys:
-                p.long -= opened
-                p.long_basis = max(0, p.long_basis - value) if p.long else 0
-                p.long_today = min(p.long_today, p.long)
-            else:
-                p.short -= opened
-                p.short_basis = max(0, p.short_basis - value) if p.short else 0
-                p.short_today = min(p.short_today, p.short)
-            self._set_margin(p, p.margin - freed if p.long + p.short else 0)
-        if closes:
-            if order.buys:
-                p.short += closes
-                p.short_basis += basis
-            else:
-                p.long += closes
-                p.long_basis += basis
-            ppm = trade.instrument.terms.initial_margin_ppm
-            more = self.margin(trade.instrument, trade.price, closes, ppm)
-            self._set_margin(p, p.margin + min(more, self.available(self._cash(p))))
