@@ -1,0 +1,184 @@
+"""Drives the plain and the fast trading machine with the same random orders and compares everything that can be seen.
+
+    python -m tests.engine.trading_driver --steps 100000            # a new seed, printed
+    python -m tests.engine.trading_driver --seed 42 --world 17      # one world of a seed
+
+After every step: results with their fills, executions, transfers that the engine made, all balances, the books, open
+orders with what they hold, positions. Now and then all trades and both machines' own invariants. A world that fails
+is made as short as it can be and printed as Python.
+"""
+
+import argparse
+import secrets
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from random import Random
+
+from engine.order_results import ExecutionKind, OrderStatus, Reason
+from tests.engine.driver import Difference, compare, remove_parts
+from tests.engine.trading_generator import Generator, Habits, setup
+from tests.engine.trading_subjects import MANY, Fast, Plain, Step
+from tests.models.trading_records import OrderResult
+
+Seen = Counter[tuple[str, str]]
+"""How often each (method, what became of it) was given, and each kind of execution."""
+
+FUTURES = ("PTA",)
+
+
+class Pair:
+    """Both machines side by side."""
+
+    def __init__(self, hash_key: bytes = b"") -> None:
+        self.plain = Plain()
+        self.fast = Fast(hash_key)
+        self.seen: Seen = Counter()
+
+    def apply(self, step: Step) -> None:
+        """One step on both, and everything compared."""
+        expected = self.plain.apply(step)
+        given = self.fast.apply(step)
+        compare("results", given, expected)
+        executions = self.plain.executions()
+        compare("executions", self.fast.executions(), executions)
+        compare("transfers", self.fast.generated(), self.plain.generated())
+        ids = self.plain.account_ids()
+        for account_id, one, other in zip(ids, self.fast.balances(ids), self.plain.balances(ids), strict=True):
+            compare(f"account {account_id} (pending and posted debits, credits; flags)", one, other)
+        compare("open orders", self.fast.open_orders(), self.plain.open_orders())
+        for symbol in self.plain.model.instruments:
+            compare(f"book of {symbol}", self.fast.book(symbol), self.plain.book(symbol))
+        compare("positions", self.fast.positions(FUTURES), self.plain.positions(FUTURES))
+        self._count(step, expected, [e.kind for e in executions])
+
+    def _count(self, step: Step, answers: Sequence[object], kinds: Sequence[ExecutionKind]) -> None:
+        for answer in answers:
+            if isinstance(answer, OrderResult):
+                became = OrderStatus(answer.status).name.lower()
+                if answer.reason:
+                    became += f" ({Reason(answer.reason).name.lower()})"
+                self.seen[step.method, became] += 1
+            elif hasattr(answer, "name"):
+                self.seen[step.method, answer.name.lower()] += 1
+        for kind in kinds:
+            self.seen["execution", ExecutionKind(kind).name.lower()] += 1
+
+    def compare_everything(self) -> None:
+        """All trades, and what each says of itself."""
+        after = 0
+        while True:
+            trades = self.plain.trades(after)
+            compare("trades", self.fast.trades(after), trades)
+            after += len(trades)
+            if len(trades) < MANY:
+                break
+        self.plain.check_invariants()
+        self.fast.check_invariants()
+
+
+def run_world(seed: str, steps_max: int) -> tuple[int, Seen]:
+    """One world from its seed. Returns its number of steps and what was seen; raises Difference, shrunk."""
+    random = Random(seed)
+    habits = Habits(random)
+    beginning = setup(random, habits)
+    pair = Pair(random.randbytes(32))
+    steps: list[Step] = []
+    try:
+        for step in beginning:
+            pair.apply(step)
+        generator = Generator(random, pair.plain.model, habits)
+        length = min(steps_max, random.choice([50, 300, 1_000]))
+        while len(steps) < length:
+            step = generator.step()
+            steps.append(step)
+            pair.apply(step)
+            if len(steps) % 100 == 0:
+                pair.compare_everything()
+        pair.compare_everything()
+    except (Difference, AssertionError) as error:
+        if isinstance(error, AssertionError) and not steps:
+            raise
+        shortest = shrink(beginning, steps)
+        raise Difference(
+            f"world {seed!r}, step {len(steps)}: {error}\n\nshrunk from {len(steps)} steps to {len(shortest)}:\n"
+            + "\n".join(f"    {step}," for step in [*beginning, *shortest])
+            + f"\n\nwhich gives: {fails(beginning, shortest)}"
+        ) from error
+    return len(steps), pair.seen
+
+
+def fails(beginning: Sequence[Step], steps: Sequence[Step]) -> str | None:
+    """What goes wrong with these steps."""
+    pair = Pair(b"k" * 32)
+    try:
+        for step in (*beginning, *steps):
+            pair.apply(step)
+        pair.compare_everything()
+    except (Difference, AssertionError) as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def shrink(beginning: Sequence[Step], steps: list[Step]) -> list[Step]:
+    """Fewer steps, then fewer items, while it still fails."""
+    if fails(beginning, steps) is None:
+        return steps
+    steps = remove_parts(steps, lambda some: fails(beginning, some))
+    for index in range(len(steps)):
+        steps = shrink_items(beginning, steps, index)
+    return remove_parts(steps, lambda some: fails(beginning, some))
+
+
+def shrink_items(beginning: Sequence[Step], steps: list[Step], index: int) -> list[Step]:
+    if steps[index].method not in {"submit_orders", "cancel_orders", "replace_orders"}:
+        return steps
+
+    def put(items: Sequence[object]) -> list[Step]:
+        return [*steps[:index], steps[index]._replace(items=tuple(items)), *steps[index + 1 :]]
+
+    return put(remove_parts(list(steps[index].items), lambda some: fails(beginning, put(some))))
+
+
+def run(seed: str, steps: int, report: Callable[[str], None] = print) -> Seen:
+    """Worlds until `steps` are done. Prints the seed first."""
+    report(f"seed {seed}: {steps:,} steps")
+    done = world = 0
+    seen: Seen = Counter()
+    started = time.perf_counter()
+    next_line = 10_000
+    while done < steps:
+        world_steps, world_seen = run_world(f"{seed}/{world}", steps - done)
+        done += world_steps
+        world += 1
+        seen += world_seen
+        if done >= next_line:
+            report(f"{done:>12,} steps, {world:,} worlds, {done / (time.perf_counter() - started):,.0f} steps/s")
+            next_line = done + 10_000
+    return seen
+
+
+def table(seen: Seen) -> str:
+    return "\n".join(f"{count:>10,}  {method}: {what}" for (method, what), count in sorted(seen.items()))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", default=secrets.token_hex(4))
+    parser.add_argument("--steps", type=int, default=20_000)
+    parser.add_argument("--world", type=int, help="only this world of the seed")
+    arguments = parser.parse_args()
+    try:
+        if arguments.world is None:
+            print(table(run(arguments.seed, arguments.steps)))
+        else:
+            print(table(run_world(f"{arguments.seed}/{arguments.world}", arguments.steps)[1]))
+    except Difference as difference:
+        print(difference)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

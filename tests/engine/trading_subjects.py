@@ -1,0 +1,528 @@
+"""The two trading machines behind one face: steps of tuples in, tuples out. `Plain` is the model, `Fast` the engine."""
+
+from collections.abc import Callable, Container, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from engine import Engine, Limits
+from engine._core import order_records
+from engine.order_results import (
+    ExecutionKind,
+    InstrumentField,
+    OrderFilterFlag,
+    OrderFlag,
+    OrderStatus,
+    Reason,
+    Session,
+    SessionFlag,
+    Side,
+)
+from engine.results import Status
+from tests.models import records
+from tests.models.records import Filter
+from tests.models.trading import Trading
+from tests.models.trading_records import Execution, Fill, Generated, OrderResult, Trade
+
+LIMITS = Limits(
+    accounts_max=2**12, transfers_max=2**20, burnt_max=2**16, balances_max=2**16, orders_max=2**18,
+    open_orders_max=2**16, instruments_max=2**8, trading_accounts_max=2**8, links_max=2**10, positions_max=2**12,
+    trades_max=2**18, executions_max=2**20,
+)  # fmt: skip
+"""Small, so that a world costs little to set up and throw away."""
+
+LOW = 2**64 - 1
+MANY = 8_190
+
+
+class Step(NamedTuple):
+    """One request, in a batch of its own. `items` are the tuples of tests.models; what they are depends on `method`."""
+
+    method: str
+    items: tuple[Any, ...]
+    time: int
+    scope: int = 0
+
+
+class BookState(NamedTuple):
+    """An instrument as a market-data reader sees it."""
+
+    session: Session
+    no_cancel: bool
+    last_price: int
+    reference_price: int
+    indicative: tuple[int, int]
+    open_price: int
+    high_price: int
+    low_price: int
+    volume: int
+    turnover: int
+    bids: tuple[tuple[int, int, int], ...]
+    asks: tuple[tuple[int, int, int], ...]
+
+
+class OpenOrder(NamedTuple):
+    """What can be seen of an open order."""
+
+    id: int
+    price: int
+    stop_price: int
+    quantity: int
+    filled: int
+    leaves: int
+    visible: int
+    held: int
+    turnover: int
+    fees: int
+    status: OrderStatus
+
+
+class PositionState(NamedTuple):
+    """A futures position."""
+
+    account_id: int
+    symbol: str
+    long: int
+    short: int
+    long_today: int
+    short_today: int
+    long_basis: int
+    short_basis: int
+    margin: int
+    shortfall: int
+    margin_initial: int
+    margin_maintenance: int
+    call: int
+
+
+class TradeState(NamedTuple):
+    """A trade as get_trades shows it."""
+
+    id: int
+    price: int
+    quantity: int
+    notional: int
+    orders: tuple[int, int]
+    fees: tuple[int, int, int]
+    date: int
+    state: int
+    corrects: int
+
+
+class Plain:
+    """The model."""
+
+    def __init__(self) -> None:
+        self.model = Trading()
+        self._executions = 0
+
+    def apply(self, step: Step) -> list[Any]:
+        m, (method, items, time, scope) = self.model, step
+        match method:
+            case "tick":
+                m.begin(time)
+                return []
+            case "create_accounts" | "create_transfers" | "update_accounts":
+                m.begin(time)
+                do: Callable[..., list[Any]] = getattr(m.ledger, f"do_{method}")
+                return [Status(result.status) for result in do(items, scope)]
+            case "define_scope":
+                m.begin(time)
+                m.ledger.do_define_scope(*items)
+                return []
+            case "create_instruments" | "create_trading_accounts":
+                getattr(m, method)(items, time)
+                return [Status.CREATED for _ in items]
+            case "update_reference":
+                m.update_reference(*items, time)
+                return [Status.UPDATED]
+            case "submit_orders" | "cancel_orders" | "replace_orders":
+                return list(getattr(m, method)(items, time, scope=scope))
+            case "mass_cancel":
+                return list(m.mass_cancel(items[0], time, scope=scope))
+            case "set_session":
+                return list(m.set_session(items, time))
+            case "end_of_day":
+                return list(m.end_of_day(items[0], items[1:], time))
+            case "bust_trades":
+                return list(m.bust_trades(items, time))
+        raise AssertionError(method)
+
+    def executions(self) -> list[Execution]:
+        """Since the last call."""
+        new = self.model.executions[self._executions :]
+        self._executions = len(self.model.executions)
+        return new
+
+    def generated(self) -> list[Generated]:
+        """Since the last call."""
+        new, self.model.generated = self.model.generated, []
+        return new
+
+    def account_ids(self) -> list[int]:
+        return list(self.model.ledger._accounts)
+
+    def balances(self, ids: Sequence[int]) -> list[tuple[int, ...]]:
+        accounts = [self.model.account(account_id) for account_id in ids]
+        return [(a.debits_pending, a.debits_posted, a.credits_pending, a.credits_posted, a.flags) for a in accounts]
+
+    def book(self, symbol: str) -> BookState:
+        i = self.model.instruments[symbol]
+        bids, asks = self.model.levels(symbol)
+        gathering = i.session in {Session.PRE_OPEN, Session.AUCTION}
+        return BookState(
+            i.session,
+            i.no_cancel,
+            i.last_price,
+            i.terms.reference_price,
+            self.model.auction_price(i) if gathering else (0, 0),
+            i.open_price,
+            i.high_price,
+            i.low_price,
+            i.volume,
+            i.turnover,
+            tuple(bids),
+            tuple(asks),
+        )
+
+    def open_orders(self) -> list[OpenOrder]:
+        return [
+            OpenOrder(
+                o.id,
+                o.price,
+                o.stop_price,
+                o.quantity,
+                o.filled,
+                o.leaves,
+                o.visible if o.place == "book" else 0,
+                o.held,
+                o.turnover,
+                o.commission + o.other_fees,
+                o.status,
+            )
+            for o in self.model.orders
+            if o.place
+        ]
+
+    def positions(self, symbols: Container[str]) -> list[PositionState]:
+        return [
+            PositionState(
+                p.account.id,
+                p.instrument.terms.symbol,
+                *(p.long, p.short, p.long_today, p.short_today, p.long_basis, p.short_basis, p.margin, p.shortfall),
+                *self.model.margins(p),
+            )
+            for p in self.model.positions()
+            if p.instrument.terms.symbol in symbols
+        ]
+
+    def trades(self, after: int) -> list[TradeState]:
+        """The first MANY after that id."""
+
+        def state(t: Trade) -> TradeState:
+            fees = t.buy_fee, t.sell_fee, t.duty
+            orders = t.buy.id, t.sell.id
+            return TradeState(t.id, t.price, t.quantity, t.notional, orders, fees, t.date, t.state, t.corrects)
+
+        return [state(t) for t in self.model.trades[after : after + MANY]]
+
+    def check_invariants(self) -> None:
+        """What must hold of the model itself."""
+        m = self.model
+        held: dict[int, int] = {}
+        for order in m.orders:
+            assert order.place or (order.held == order.leaves == order.closing == 0), order
+            assert not order.place or order.leaves > 0, order
+            payer = m.payer(order) if order.held else 0
+            held[payer] = held.get(payer, 0) + order.held
+        for p in m.positions():
+            if p.margin:
+                cash = p.account.links[p.instrument.terms.quote_ledger]
+                held[cash] = held.get(cash, 0) + p.margin
+            mine = [o for o in m.orders if o.place and o.account is p.account and o.instrument is p.instrument]
+            assert p.closing_short == sum(o.closing for o in mine if o.buys) <= p.short
+            assert p.closing_long == sum(o.closing for o in mine if not o.buys) <= p.long
+        for holding in m._holdings.values():
+            assert holding.held == held.get(holding.account_id, 0)
+            assert holding.pending == holding.wanted()
+        for instrument in m.instruments.values():
+            assert instrument.session != Session.CONTINUOUS or not instrument.crossed
+        sums: dict[int, list[int]] = {}
+        for account in m.ledger._accounts.values():
+            total = sums.setdefault(account.command.ledger, [0, 0])
+            total[0] += account.debits_pending - account.credits_pending
+            total[1] += account.debits_posted - account.credits_posted
+        assert all(total == [0, 0] for total in sums.values())
+
+
+# --- the engine -------------------------------------------------------------------------------------
+
+
+def words(text: str) -> tuple[int, int, int]:
+    """A symbol as three words."""
+    data = text.encode().ljust(24, b"\0")
+    return tuple(int.from_bytes(data[i : i + 8], "little") for i in (0, 8, 16))  # type: ignore[return-value]
+
+
+def text(row: Any) -> str:
+    """The symbol of a record."""
+    data = b"".join(int(row[f"symbol_{i}"]).to_bytes(8, "little") for i in range(3))
+    return data.rstrip(b"\0").decode()
+
+
+def array(dtype: np.dtype[np.void], rows: Iterable[dict[str, int]]) -> np.ndarray[Any, np.dtype[np.void]]:
+    """Records from members by name; what is left out is 0. `symbol` may be text."""
+    listed = list(rows)
+    result = np.zeros(len(listed), dtype)
+    for record, row in zip(result, listed, strict=True):
+        for name, value in row.items():
+            if name == "symbol":
+                record["symbol_0"], record["symbol_1"], record["symbol_2"] = words(str(value))
+            else:
+                record[name] = value
+    return result
+
+
+def wanted(**members: Any) -> np.ndarray[Any, np.dtype[np.void]]:
+    return array(order_records.ORDER_FILTER, [{"limit": MANY, **members}])
+
+
+class Fast:
+    """The engine through its embedding interface."""
+
+    def __init__(self, hash_key: bytes = b"") -> None:
+        self.engine = Engine(LIMITS, hash_key=hash_key)
+        self._executions = 0
+        self._seen = 0
+
+    def apply(self, step: Step) -> list[Any]:
+        e, (method, items, time, scope) = self.engine, step
+        match method:
+            case "tick":
+                e.tick(time)
+                return []
+            case "create_accounts":
+                return statuses(e.create_accounts(records.account_array(items), time, scope=scope))
+            case "create_transfers":
+                return statuses(e.create_transfers(records.transfer_array(items), time, scope=scope))
+            case "update_accounts":
+                return statuses(e.update_accounts(records.update_array(items), time, scope=scope))
+            case "define_scope":
+                e.define_scope(items[0], records.range_array(items[1]), time)
+                return []
+            case "create_instruments":
+                terms = (item._asdict() for item in items)
+                return statuses(e.create_instruments(array(order_records.INSTRUMENT_COMMAND, terms), time))
+            case "update_reference":
+                row = {"symbol": items[0], "reference_price": items[1], "fields": InstrumentField.REFERENCE_PRICE}
+                return statuses(e.update_instruments(array(order_records.INSTRUMENT_COMMAND, [row]), time))
+            case "create_trading_accounts":
+                return self._create_trading_accounts(items, time)
+            case "submit_orders":
+                return order_results(*e.submit_orders(order_array(items), time, scope=scope))
+            case "cancel_orders":
+                return order_results(*e.cancel_orders(amend_array(items), time, scope=scope))
+            case "replace_orders":
+                return order_results(*e.replace_orders(amend_array(items), time, scope=scope))
+            case "mass_cancel":
+                return order_results(*e.mass_cancel(mass_cancel_array(items), time, scope=scope))
+            case "set_session":
+                rows = [
+                    {"symbol": i.symbol, "state": i.state, "flags": SessionFlag.NO_CANCEL if i.no_cancel else 0}
+                    for i in items
+                ]
+                return order_results(*e.set_session(array(order_records.SESSION_COMMAND, rows), time))
+            case "end_of_day":
+                rows = [{"business_date": items[0]}, *({"symbol": s, "price": p} for s, p in items[1:])]
+                return order_results(*e.end_of_day(array(order_records.DAY_COMMAND, rows), time))
+            case "bust_trades":
+                rows = [{"trade_id": trade_id, "price": price} for trade_id, price in items]
+                return order_results(*e.bust_trades(array(order_records.TRADE_COMMAND, rows), time))
+        raise AssertionError(method)
+
+    def _create_trading_accounts(self, items: Sequence[Any], time: int) -> list[Any]:
+        links = [{"account_id": account, "ledger": ledger} for item in items for ledger, account in item.links]
+        rows, first = [], 0
+        for item in items:
+            rows.append({"id": item.id, "link_first": first, "link_count": len(item.links)})
+            first += len(item.links)
+        return statuses(
+            self.engine.create_trading_accounts(
+                array(order_records.TRADING_ACCOUNT_COMMAND, rows), array(order_records.LINK_COMMAND, links), time
+            )
+        )
+
+    def executions(self) -> list[Execution]:
+        """Since the last call; their numbers have no gaps."""
+        new: list[Execution] = []
+        while True:
+            views = self.engine.get_executions(wanted(after=self._executions))
+            for v in views:
+                self._executions += 1
+                assert v["exec_id"] == self._executions
+                new.append(
+                    Execution(
+                        int(v["order_id"]),
+                        ExecutionKind(v["kind"]),
+                        OrderStatus(v["status"]),
+                        Reason(v["reason"]),
+                        *(int(v[name]) for name in ("leaves_qty", "cum_qty", "last_px", "last_qty", "trade_id", "fee")),
+                    )
+                )
+            if len(views) < MANY:
+                return new
+
+    def generated(self) -> list[Generated]:
+        """Since the last call."""
+        new: list[Generated] = []
+        while True:
+            views = records.transfer_views(
+                self.engine.query_transfers(records.filter_array(Filter(timestamp_min=self._seen + 1, limit=MANY)))
+            )
+            for view in views:
+                assert view is not None
+                assert view.timestamp > self._seen
+                self._seen = view.timestamp
+                if view.code >= 65000:
+                    new.append(
+                        Generated(
+                            view.code,
+                            view.debit_account_id,
+                            view.credit_account_id,
+                            view.amount,
+                            view.user_data_64,
+                            view.user_data_32,
+                            view.user_data_128,
+                        )
+                    )
+            if len(views) < MANY:
+                return new
+
+    def balances(self, ids: Sequence[int]) -> list[tuple[int, ...]]:
+        views = records.account_views(self.engine.lookup_accounts(records.account_id_array(ids)))
+        return [
+            (v.debits_pending, v.debits_posted, v.credits_pending, v.credits_posted, v.flags) if v else ()
+            for v in views
+        ]
+
+    def book(self, symbol: str) -> BookState:
+        head, levels = self.engine.get_book(wanted(symbol=symbol))
+        head = head if head.shape == () else head[0]
+        both: tuple[list[tuple[int, int, int]], list[tuple[int, int, int]]] = [], []
+        for level in levels:
+            both[level["side"]].append((int(level["price"]), int(level["quantity"]), int(level["orders"])))
+        assert (len(both[0]), len(both[1])) == (head["bids"], head["asks"])
+        return BookState(
+            Session(head["session"]),
+            bool(head["flags"] & SessionFlag.NO_CANCEL),
+            int(head["last_price"]),
+            int(head["reference_price"]),
+            (int(head["indicative_price"]), int(head["indicative_quantity"])),
+            *(int(head[name]) for name in ("open_price", "high_price", "low_price", "volume", "turnover")),
+            tuple(both[0]),
+            tuple(both[1]),
+        )
+
+    def open_orders(self) -> list[OpenOrder]:
+        orders: list[OpenOrder] = []
+        after = 0
+        while True:
+            views = self.engine.get_orders(wanted(after=after, flags=OrderFilterFlag.OPEN_ONLY))
+            for v in views:
+                after = int(v["order_id"])
+                orders.append(
+                    OpenOrder(
+                        after,
+                        *(
+                            int(v[name])
+                            for name in (
+                                *("price", "stop_price", "quantity", "cum_quantity", "leaves_quantity"),
+                                *("visible_quantity", "reserved_amount", "turnover", "fees"),
+                            )
+                        ),
+                        OrderStatus(v["status"]),
+                    )
+                )
+            if len(views) < MANY:
+                return orders
+
+    def positions(self, symbols: Container[str]) -> list[PositionState]:
+        names = "long_quantity", "short_quantity", "long_today", "short_today", "long_basis", "short_basis"
+        more = "margin", "shortfall", "margin_initial", "margin_maintenance", "call"
+        return [
+            PositionState(int(v["account_id"]), text(v), *(int(v[name]) for name in (*names, *more)))
+            for v in self.engine.get_positions(wanted())
+            if text(v) in symbols
+        ]
+
+    def trades(self, after: int) -> list[TradeState]:
+        return [
+            TradeState(
+                *(int(v[name]) for name in ("trade_id", "price", "quantity", "notional")),
+                (int(v["buy_order_id"]), int(v["sell_order_id"])),
+                (int(v["buy_fee"]), int(v["sell_fee"]), int(v["duty"])),
+                *(int(v[name]) for name in ("business_date", "state", "corrects")),
+            )
+            for v in self.engine.get_trades(wanted(after=after))
+        ]
+
+    def check_invariants(self) -> None:
+        self.engine.check_invariants()
+
+
+def statuses(results: np.ndarray[Any, Any]) -> list[Status]:
+    return [Status(status) for status in results["status"]]
+
+
+def order_results(results: np.ndarray[Any, Any], fills: np.ndarray[Any, Any]) -> list[OrderResult]:
+    answers = []
+    for r in results:
+        mine = fills[int(r["fill_first"]) : int(r["fill_first"]) + int(r["fill_count"])]
+        answers.append(
+            OrderResult(
+                OrderStatus(r["status"]),
+                Reason(r["reason"]),
+                *(int(r[name]) for name in ("order_id", "cum_quantity", "leaves_quantity")),
+                tuple(Fill(*(int(f[name]) for name in ("trade_id", "price", "quantity", "fee"))) for f in mine),
+                OrderStatus(r["order_status"]),
+            )
+        )
+    return answers
+
+
+def order_array(items: Sequence[Any]) -> np.ndarray[Any, np.dtype[np.void]]:
+    rows = []
+    for item in items:
+        row = item._asdict()
+        client_order_id = row.pop("client_order_id")
+        row.update(client_order_id_lo=client_order_id & LOW, client_order_id_hi=client_order_id >> 64)
+        row["flags"] = OrderFlag.POST_ONLY if row.pop("post_only") else 0
+        rows.append(row)
+    return array(order_records.ORDER_COMMAND, rows)
+
+
+def amend_array(items: Sequence[Any]) -> np.ndarray[Any, np.dtype[np.void]]:
+    return array(
+        order_records.AMEND_COMMAND,
+        [
+            {
+                "account_id": i.account_id,
+                "order_id": i.order_id,
+                "client_order_id_lo": i.client_order_id & LOW,
+                "client_order_id_hi": i.client_order_id >> 64,
+                "quantity": i.quantity or 0,
+                "price": i.price or 0,
+                "stop_price": i.stop_price or 0,
+                "fields": i.fields(),
+            }
+            for i in items
+        ],
+    )
+
+
+def mass_cancel_array(items: Sequence[Any]) -> np.ndarray[Any, np.dtype[np.void]]:
+    sides = {None: 0, Side.BUY: 1, Side.SELL: 2}
+    return array(
+        order_records.MASS_CANCEL_COMMAND,
+        [{"account_id": i.account_id, "symbol": i.symbol, "session": i.session, "sides": sides[i.side]} for i in items],
+    )
