@@ -103,7 +103,7 @@ def run_world(seed: str, steps_max: int) -> tuple[int, Seen]:
         shortest = shrink(beginning, steps)
         raise Difference(
             f"world {seed!r}, step {len(steps)}: {error}\n\nshrunk from {len(steps)} steps to {len(shortest)}:\n"
-            + "\n".join(f"    {step}," for step in [*beginning, *shortest])
+            + "\n".join(f"    {step}," for step in [*beginning[1:2], *shortest])
             + f"\n\nwhich gives: {fails(beginning, shortest)}"
         ) from error
     return len(steps), pair.seen

@@ -427,8 +427,7 @@ class Trading(Book):
             else:
                 self.rest(order)
         self._run_stops(order.instrument)
-        answer = self._answer(order, OrderStatus.REPLACED, first)
-        return answer._replace(status=order.status) if answer.fills or not order.place else answer
+        return self._answer(order, OrderStatus.REPLACED, first)
 
     def _check_replace(self, order: Order, item: Amend) -> tuple[int, int]:
         """As for a new order, of what changes. Changes the order; the caller puts it back when it is refused."""
