@@ -43,6 +43,8 @@ cdef void venue_restated(void* context, uint32_t slot, uint64_t decremented) noe
     cdef Exchange* exchange = <Exchange*>context
     if decremented:
         take_off(exchange, slot, decremented)
+        if exchange.market.orders[slot].place == PLACE_NONE:
+            return                              # the order that came; its owner is told when it rests
     record_execution(
         &exchange.clearing, slot, EXECUTION_RESTATED, REASON_SELF_TRADE if decremented else REASON_NONE, tick(exchange))
 
@@ -151,8 +153,9 @@ cdef void take_off(Exchange* exchange, uint32_t slot, uint64_t quantity) noexcep
         else:
             position.closing_short -= detail.closing - order.leaves
         detail.closing = order.leaves
-    if type_of(order) == TYPE_MARKET and order.leaves:
-        return                              # of a market order on its way; what is left ends with it
+    if (type_of(order) == TYPE_MARKET and order.leaves and not sell_of(order)
+            and not exchange.market.instruments[order.instrument].flags & INSTRUMENT_FUTURES):
+        return                              # it holds a cost; what is left of that ends with it
     need_of(&exchange.clearing, slot, order.leaves, detail.closing, &need)     # less than it was, so it fits
     detail.held_fees = lesser(detail.held_fees, need.fees)
     order_hold(&exchange.clearing, slot, lesser(order.held, need.amount))
@@ -202,8 +205,6 @@ cdef void enter(Exchange* exchange, uint32_t slot) noexcept nogil:
     cdef Match match
     memset(&match, 0, sizeof(Match))
     ending = book_match(market, slot, order.price, &exchange.venue, &match)
-    if unlikely(match.decremented):
-        take_off(exchange, slot, match.decremented)
     if order.leaves == 0 and order.status == ORDER_FILLED:
         if order.held:
             order_hold(&exchange.clearing, slot, 0)
@@ -372,7 +373,9 @@ cdef uint32_t check_liquidity(Exchange* exchange, uint32_t slot) noexcept nogil:
             return REASON_NO_LIQUIDITY
     if order.traits & TRAIT_POST_ONLY and book_crosses(market, order.instrument, sell, order.price):
         return REASON_WOULD_CROSS
-    if tif_of(order) == TIF_FOK and book_fillable(market, slot, order.price, order.leaves, &exchange.venue) < order.leaves:
+    if tif_of(order) == TIF_FOK and (
+            not order_ready(&exchange.clearing, slot)
+            or book_fillable(market, slot, order.price, order.leaves, &exchange.venue) < order.leaves):
         return REASON_FOK_NOT_FILLABLE
     return REASON_NONE
 
@@ -488,7 +491,7 @@ cdef uint32_t check(
         return REASON_QUANTITY_NOT_IN_LOTS
     if command.display_quantity and (
             not in_lots(instrument, command.display_quantity) or command.display_quantity > command.quantity
-            or command.quantity // command.display_quantity > SLICES_MAX):
+            or (command.quantity - 1) // command.display_quantity >= SLICES_MAX):
         return REASON_QUANTITY_NOT_IN_LOTS
     reason = check_price(exchange, order, detail, instrument, command.price, command.stop_price)
     if reason:
@@ -609,14 +612,12 @@ cdef int submit_order(
         stops_insert(market, slot)
     elif likely(market.instruments[instrument].session == SESSION_CONTINUOUS):
         enter(exchange, slot)
-        if clearing.execution_count - first > 1 and answer_fills(exchange, batch, slot, first, result) != 0:
-            return -1
     else:
         book_insert(market, slot)
     run_stops(exchange, instrument)
-    if unlikely(type_of(order) == TYPE_STOP or type_of(order) == TYPE_STOP_LIMIT):
-        if answer_fills(exchange, batch, slot, first, result) != 0:
-            return -1
+    # Stops that it has triggered may have traded with it, too.
+    if clearing.execution_count - first > 1 and answer_fills(exchange, batch, slot, first, result) != 0:
+        return -1
     answer(exchange, slot, order.status, market.details[slot].reason, result)
     return 0
 
@@ -809,7 +810,7 @@ cdef uint32_t check_replace(
     if command.fields & AMEND_QUANTITY:
         if not in_lots(instrument, command.quantity):
             return REASON_QUANTITY_NOT_IN_LOTS
-        if order.traits & TRAIT_ICEBERG and command.quantity // detail.display > SLICES_MAX:
+        if order.traits & TRAIT_ICEBERG and (command.quantity - 1) // detail.display >= SLICES_MAX:
             return REASON_QUANTITY_NOT_IN_LOTS
     if command.fields & AMEND_PRICE:
         ticks = ticks_of(instrument, command.price)
@@ -912,10 +913,10 @@ cdef int replace_order(
     elif not keeps:
         if market.instruments[order.instrument].session == SESSION_CONTINUOUS:
             enter(exchange, slot)
-            if clearing.execution_count - first > 1 and answer_fills(exchange, batch, slot, first, result) != 0:
-                return -1
         else:
             book_insert(market, slot)
     run_stops(exchange, order.instrument)
+    if clearing.execution_count - first > 1 and answer_fills(exchange, batch, slot, first, result) != 0:
+        return -1
     answer(exchange, slot, ORDER_REPLACED, detail.reason, result)
     return 0

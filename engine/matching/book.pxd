@@ -20,7 +20,8 @@ cdef struct Venue:
     uint32_t (*fill)(void* context, uint32_t maker, uint32_t taker, uint32_t price, uint64_t quantity, uint16_t* reason) noexcept nogil
     # A resting order is to be canceled; the owner takes it out (book_remove) and releases what it holds.
     void (*cancel)(void* context, uint32_t slot, uint16_t reason) noexcept nogil
-    # An iceberg has shown its next slice, or a decrement (STP) has taken so much off an order that stays open.
+    # An iceberg has shown its next slice, or a decrement (STP) has taken so much off an order: of a resting one that stays
+    # open, or of the one that came, which is in no place yet. What it holds is to follow before the next fill.
     void (*restated)(void* context, uint32_t slot, uint64_t decremented) noexcept nogil
     # Whether a resting order could settle now; only fill-or-kill asks.
     bint (*ready)(void* context, uint32_t slot) noexcept nogil

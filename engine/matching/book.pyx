@@ -213,6 +213,7 @@ cdef bint prevent(Market* market, uint32_t taker_slot, uint32_t maker_slot, cons
         less = lesser(taker.leaves, maker.leaves)
         taker.leaves -= less
         match.decremented += less
+        venue.restated(venue.context, taker_slot, less)
         if maker.leaves == less:
             venue.cancel(venue.context, maker_slot, REASON_SELF_TRADE)
         else:
@@ -311,14 +312,15 @@ cdef bint book_crosses(Market* market, uint32_t instrument_slot, bint sell, uint
     return side.best != NONE and not beyond(market.levels[side.best].price, limit, sell)
 
 
-cdef uint64_t ahead_of_own(Market* market, uint32_t level, uint32_t position) noexcept nogil:
-    """What is visible at the level in front of the position's own first order; -1 when it has none there."""
+cdef uint64_t ahead_of_own(Market* market, uint32_t level, uint32_t position, const Venue* venue) noexcept nogil:
+    """What is visible, of ready orders, at the level in front of the position's own first one; -1 when it has none there."""
     cdef uint32_t slot = market.levels[level].first
     cdef uint64_t visible = 0
     while slot != NONE:
         if market.orders[slot].position == position:
             return visible
-        visible += market.orders[slot].visible
+        if venue.ready(venue.context, slot):
+            visible += market.orders[slot].visible
         slot = market.orders[slot].next
     return <uint64_t>-1
 
@@ -338,8 +340,10 @@ cdef uint64_t book_fillable(
     while level != NONE and not beyond(market.levels[level].price, limit, taker_sells):
         if venue is not NULL and mode and mode != STP_CANCEL_OLDEST:
             # Matching ends at the first own order; slices that are still hidden come behind it.
-            ahead = ahead_of_own(market, level, taker.position)
+            ahead = ahead_of_own(market, level, taker.position, venue)
             if ahead != <uint64_t>-1:
+                if breaks(instrument, traded_at(instrument, market.levels[level].price, limit)):
+                    return found
                 return lesser(found + ahead, quantity)
         slot = market.levels[level].first
         while slot != NONE:

@@ -201,6 +201,7 @@ cdef uint32_t undo_trade(Clearing* clearing, uint64_t trade_id, uint64_t price, 
     cdef uint64_t sell_fee = 0
     cdef uint64_t duty = 0
     cdef uint64_t transfer_fee = 0
+    cdef uint64_t spent = 0
     cdef uint64_t buy_exact = 0
     cdef uint64_t sell_exact = 0
     cdef uint64_t closed_value
@@ -278,7 +279,13 @@ cdef uint32_t undo_trade(Clearing* clearing, uint64_t trade_id, uint64_t price, 
         closed_value = notional(instrument, trade.price, trade.sell_closed)
         undo_side(clearing, seller_slot, True, trade.quantity - trade.sell_closed, trade.notional - closed_value,
                   trade.sell_closed, trade.sell_basis)
-    elif instrument.flags & INSTRUMENT_T1:
+    else:
+        # What the buyer had paid with is proceeds of the day again, before the corrected trade takes of them anew.
+        holding = &clearing.holdings[buyer.quote_holding]
+        holding.proceeds += trade.buy_proceeds
+        if price:
+            spent = value + buy_fee if buyer.quote_account != seller.quote_account else buy_fee + sell_fee + duty
+    if not futures and instrument.flags & INSTRUMENT_T1:
         if not price and buyer.base_account != seller.base_account:
             holding = &clearing.holdings[buyer.base_holding]
             holding.bought -= lesser(holding.bought, trade.quantity)
@@ -289,6 +296,11 @@ cdef uint32_t undo_trade(Clearing* clearing, uint64_t trade_id, uint64_t price, 
             if price:
                 holding.proceeds += value - sell_fee - duty
             hold_refresh(clearing, seller.quote_holding)
+    if not futures:
+        holding = &clearing.holdings[buyer.quote_holding]
+        spent = lesser(spent, holding.proceeds)
+        holding.proceeds -= spent
+        hold_refresh(clearing, buyer.quote_holding)
     for index in range(back.count):
         post_leg(clearing, trade.instrument, trade_id, back.legs[index].number, back.legs[index].debit, back.legs[index].credit,
                  back.legs[index].amount, back.legs[index].code, back.legs[index].order_id)
@@ -305,6 +317,7 @@ cdef uint32_t undo_trade(Clearing* clearing, uint64_t trade_id, uint64_t price, 
     corrected.buy_fee = buy_fee
     corrected.sell_fee = sell_fee
     corrected.duty = duty
+    corrected.buy_proceeds = spent
     corrected.price = ticks
     corrected.buy_order = trade.buy_order
     corrected.sell_order = trade.sell_order

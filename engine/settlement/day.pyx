@@ -114,7 +114,7 @@ cdef void mark_positions(Clearing* clearing) noexcept nogil:
                 if profit:
                     settle_result(
                         clearing, slot, profit, 0, 0, LEG_VARIATION, CODE_VARIATION_MARGIN, CODE_VARIATION_MARGIN, 0)
-                    mark_basis(instrument, position)
+                mark_basis(instrument, position)        # also when both sides' results have cancelled each other out
                 position.long_today = position.short_today = 0
             else:
                 take_margin(clearing, instrument, position)

@@ -320,7 +320,9 @@ cdef uint32_t settle_spot(
     buy.held -= release
     buy_detail.held_fees = fees_held
     note_charge(buy_detail, &buy_charge, value)
-    spent = lesser(cash.proceeds, cost if buyer.quote_account != seller.quote_account else cost - value)
+    # Within one account only the fees of both sides are paid.
+    spent = lesser(
+        cash.proceeds, cost if buyer.quote_account != seller.quote_account else cost - income)
     trade.buy_proceeds = spent
     cash.proceeds -= spent
     cash.held -= release
@@ -398,7 +400,7 @@ cdef void plan_side(
     cdef OrderDetail* detail = &clearing.market.details[slot]
     cdef Position* position = &clearing.positions[order.position]
     cdef uint64_t closed_value
-    memset(side, 0, sizeof(Side))
+    memset(side, 0, sizeof(Leg))
     charge_of(instrument, detail, value, maker, &side.charge)
     limit_charge(&side.charge, detail.held_fees)
     side.closes = lesser(quantity, detail.closing)
