@@ -25,9 +25,9 @@ from tests.models.trading import Trading
 from tests.models.trading_records import Execution, Fill, Generated, OrderResult, Trade
 
 LIMITS = Limits(
-    accounts_max=2**12, transfers_max=2**20, burnt_max=2**16, balances_max=2**16, orders_max=2**18,
+    accounts_max=2**12, transfers_max=2**22, burnt_max=2**16, balances_max=2**22, orders_max=2**18,
     open_orders_max=2**16, instruments_max=2**8, trading_accounts_max=2**8, links_max=2**10, positions_max=2**12,
-    trades_max=2**18, executions_max=2**20,
+    trades_max=2**20, executions_max=2**22,
 )  # fmt: skip
 """Small, so that a world costs little to set up and throw away."""
 

@@ -60,7 +60,7 @@ class Trading(Book):
         """A batch at `time`: what is due expires."""
         self.ledger.begin(time)
         self._time = time
-        due = [o for o in self._open() if o.command.expire_time and o.command.expire_time <= time]
+        due = [o for o in self._open() if o.command.time_in_force == TimeInForce.GTD and o.command.expire_time <= time]
         for order in sorted(due, key=lambda o: (o.command.expire_time, o.id)):
             self.close(order, OrderStatus.EXPIRED, ExecutionKind.EXPIRED, Reason.NONE)
 
@@ -121,7 +121,7 @@ class Trading(Book):
             account=account,
             instrument=instrument,
             price=item.price,
-            stop_price=item.stop_price,
+            stop_price=item.stop_price if item.type in STOPS else 0,
             quantity=item.quantity,
             leaves=item.quantity,
         )
@@ -203,12 +203,11 @@ class Trading(Book):
         item = order.command
         wrong = (
             (item.type in {OrderType.LIMIT, OrderType.STOP_LIMIT} and not item.price)
-            or (item.type in STOPS) != bool(item.stop_price)
+            or (item.type in STOPS and not item.stop_price)
             or (item.type in STOPS and item.time_in_force in AT_ONCE)
-            or (item.time_in_force == TimeInForce.GTD) != bool(item.expire_time)
             or (item.time_in_force == TimeInForce.GTD and item.expire_time <= self._time)
             or ((item.display_quantity or item.post_only) and item.type != OrderType.LIMIT)
-            or ((item.display_quantity or item.post_only) and item.time_in_force in AT_ONCE)
+            or (item.post_only and item.time_in_force in AT_ONCE)
             or (item.offset != Offset.AUTO and not order.instrument.futures)
         )
         if wrong:
@@ -229,7 +228,7 @@ class Trading(Book):
             raise Refused(Reason.QUANTITY_NOT_IN_LOTS)
         if item.price and not instrument.on_tick(item.price):
             raise Refused(Reason.PRICE_NOT_ON_TICK)
-        if item.stop_price and not instrument.on_tick(item.stop_price):
+        if item.type in STOPS and not instrument.on_tick(item.stop_price):
             raise Refused(Reason.PRICE_NOT_ON_TICK)
 
     def _check_limits(self, order: Order) -> None:
@@ -238,7 +237,7 @@ class Trading(Book):
         low, high = instrument.band()
         if item.price and not low <= item.price <= high:
             raise Refused(Reason.PRICE_OUTSIDE_BAND)
-        if item.type == OrderType.LIMIT:
+        if item.type not in STOPS and item.price:
             self._check_cage(order, item.price)
         if item.type == OrderType.STOP and not item.price:
             order.price = instrument.protection(item.stop_price, item.side)
@@ -249,16 +248,11 @@ class Trading(Book):
         ppm = instrument.terms.price_cage_ppm
         if not ppm or instrument.session != Session.CONTINUOUS:
             return
-        base = (
-            instrument.best(order.opposite)
-            or instrument.best(order.side)
-            or instrument.last_price
-            or instrument.terms.reference_price
-        )
-        if not base:
+        best = instrument.best(order.opposite)
+        if not best:
             return
-        edge = instrument.moved(base, order.side, ppm)
-        if price > edge if order.buys else price < edge:
+        low, high = instrument.around(best, ppm)
+        if price > high if order.buys else price < low:
             raise Refused(Reason.PRICE_OUTSIDE_BAND)
 
     @staticmethod
@@ -436,15 +430,18 @@ class Trading(Book):
             raise Refused(Reason.SESSION_CLOSED)
         if not self._cancels_allowed(order):
             raise Refused(Reason.CANCEL_NOT_ALLOWED)
+        self._check_session(order)
         if item.stop_price is not None and order.place != "stops":
+            raise Refused(Reason.INVALID_COMBINATION)
+        if 0 in {item.price, item.stop_price}:
             raise Refused(Reason.INVALID_COMBINATION)
         if item.quantity is not None:
             self._check_quantity(order, item.quantity)
-            if item.quantity <= order.filled:
-                raise Refused(Reason.ALREADY_FILLED)
         for price in (item.price, item.stop_price):
             if price is not None and not instrument.on_tick(price):
                 raise Refused(Reason.PRICE_NOT_ON_TICK)
+        if item.quantity is not None and item.quantity <= order.filled:
+            raise Refused(Reason.ALREADY_FILLED)
 
         more = (item.quantity - order.filled if item.quantity is not None else order.leaves) - order.leaves
         if item.stop_price is not None:

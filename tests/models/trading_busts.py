@@ -140,17 +140,20 @@ class Busts(Settlement):
             return
         cash = self.holding(self.quote(trade.buy))
         cash.proceeds += trade.spent
-        if trade.instrument.next_day:
-            bought, sold = self.holding(self.base(trade.buy)), self.holding(self.quote(trade.sell))
-            if corrected is None:
-                bought.bought -= min(bought.bought, trade.quantity)
-                self.refresh(bought)
+        same_cash = self.quote(trade.buy) == self.quote(trade.sell)
+        if trade.instrument.next_day and self.base(trade.buy) != self.base(trade.sell) and corrected is None:
+            bought = self.holding(self.base(trade.buy))
+            bought.bought -= min(bought.bought, trade.quantity)
+            self.refresh(bought)
+        if trade.instrument.next_day and not same_cash:
+            sold = self.holding(self.quote(trade.sell))
             sold.proceeds -= min(sold.proceeds, trade.notional - trade.sell_fee - trade.duty)
             if corrected is not None:
                 sold.proceeds += corrected.notional - corrected.sell_fee - corrected.duty
             self.refresh(sold)
         if corrected is not None:
-            corrected.spent = min(cash.proceeds, corrected.notional + corrected.buy_fee)
+            paid = corrected.sell_fee + corrected.duty if same_cash else corrected.notional
+            corrected.spent = min(cash.proceeds, paid + corrected.buy_fee)
             cash.proceeds -= corrected.spent
         self.refresh(cash)
 

@@ -229,16 +229,19 @@ class Instrument:
 
     def band(self) -> tuple[int, int]:
         """The lowest and the highest price allowed."""
-        highest = PRICE_TICKS_MAX * self.terms.tick_size
-        reference, ppm, tick = self.terms.reference_price, self.terms.price_band_ppm, self.terms.tick_size
-        if not ppm or not reference:
-            return 0, highest
+        if not self.terms.price_band_ppm or not self.terms.reference_price:
+            return 0, PRICE_TICKS_MAX * self.terms.tick_size
+        return self.around(self.terms.reference_price, self.terms.price_band_ppm)
+
+    def around(self, reference: int, ppm: int) -> tuple[int, int]:
+        """So many millionths below and above a price, on the tick: the nearest, for futures towards the price."""
+        tick = self.terms.tick_size
         low, high, unit = reference * (MILLION - ppm), reference * (MILLION + ppm), MILLION * tick
         if self.futures:
             low_ticks, high_ticks = -(-low // unit), high // unit
         else:
             low_ticks, high_ticks = (2 * low + unit) // (2 * unit), (2 * high + unit) // (2 * unit)
-        return max(0, low_ticks * tick), min(highest, high_ticks * tick)
+        return max(0, low_ticks * tick), min(PRICE_TICKS_MAX, high_ticks) * tick
 
     def moved(self, price: int, side: Side, ppm: int) -> int:
         """The price made worse for `side` by so many millionths, rounded towards where it was."""

@@ -212,8 +212,8 @@ class Settlement:
         """Something has been taken off the order's leaves, other than by a fill."""
         if order.closing > order.leaves:
             self.speak_for(order, order.leaves)
-        if order.leaves and order.command.type == OrderType.MARKET:
-            return  # it is on its way, and what is left ends with it
+        if order.leaves and order.command.type == OrderType.MARKET and order.buys and not order.instrument.futures:
+            return  # it holds a cost; what is left of that ends with it
         amount, fees = self.need(order)
         self.hold(order, min(order.held, amount), min(order.held_fees, fees))
 
@@ -226,15 +226,11 @@ class Settlement:
 
     def why_not_ready(self, order: Order) -> Reason:
         """Why the order's side could not settle a fill now."""
-        payer = self.account(self.payer(order)).flags
-        if payer & CLOSED:
+        accounts = [self.quote(order)] if order.instrument.futures else [self.quote(order), self.base(order)]
+        if any(self.account(account_id).flags & CLOSED for account_id in accounts):
             return Reason.ACCOUNT_CLOSED
-        if payer & FROZEN:
+        if self.account(self.payer(order)).flags & FROZEN:
             return Reason.ACCOUNT_FROZEN
-        if not order.instrument.futures:
-            receiver = self.base(order) if order.buys else self.quote(order)
-            if self.account(receiver).flags & CLOSED:
-                return Reason.ACCOUNT_CLOSED
         return Reason.NONE
 
     def settle(self, maker: Order, taker: Order, price: int, quantity: int) -> Trade:
@@ -293,12 +289,14 @@ class Settlement:
 
         # It happens.
         cash, asset = self.holding(self.quote(buy)), self.holding(self.base(sell))
-        trade.spent = min(cash.proceeds, cost)
+        paid = cost if self.quote(buy) != self.quote(sell) else charge.total + sale.total
+        trade.spent = min(cash.proceeds, paid)
         cash.proceeds -= trade.spent
         self.hold(buy, held_left, fees_left)
         self.hold(sell, sell.held - trade.quantity, 0)
-        if instrument.next_day:
+        if instrument.next_day and self.base(buy) != self.base(sell):
             self.holding(self.base(buy)).bought += trade.quantity
+        if instrument.next_day and self.quote(buy) != self.quote(sell):
             self.holding(self.quote(sell)).proceeds += value - sale.total
         for account_id in (self.quote(buy), self.base(buy), self.quote(sell), self.base(sell)):
             self.refresh(self.holding(account_id))
