@@ -5,14 +5,23 @@ from enum import IntEnum, IntFlag
 import numpy as np
 import pytest
 
-from engine import results
-from engine._core import codes, records
+from engine import order_results, results
+from engine._core import codes, order_codes, order_records, records
+from engine.matching import records as books
 from engine.results import AccountFlag, FilterFlag, Status, TransferFlag, TransferState, UpdateField
+from engine.settlement import records as settlement
+
+FLAT: dict[str, tuple[np.dtype[np.void], int]] = {
+    **records.SIZES,
+    **order_records.SIZES,
+    **settlement.SIZES,
+    **{name: sizes[:2] for name, sizes in books.SIZES.items() if name not in {"Node", "Instrument"}},
+}
 
 
-@pytest.mark.parametrize("name", records.SIZES)
+@pytest.mark.parametrize("name", FLAT)
 def test_records_have_the_size_written_down_and_no_padding(name: str) -> None:
-    dtype, size = records.SIZES[name]
+    dtype, size = FLAT[name]
     assert dtype.itemsize == size
     assert sum(dtype[field].itemsize for field in dtype.names or ()) + tail(dtype) == size
     offset = 0
@@ -54,7 +63,22 @@ def test_the_enumerations_are_the_compiled_numbers(
     assert above == below
 
 
-@pytest.mark.parametrize("enumeration", [Status, TransferState])
+PREFIXES = {
+    "Side": "SIDE_", "OrderType": "TYPE_", "TimeInForce": "TIF_", "SelfTradePrevention": "STP_", "Offset": "OFFSET_",
+    "OrderFlag": "ORDER_", "InstrumentFlag": "INSTRUMENT_", "InstrumentField": "FIELD_", "AmendField": "AMEND_",
+    "Session": "SESSION_", "SessionFlag": "SESSION_", "OrderStatus": "ORDER_", "ExecutionKind": "EXECUTION_",
+    "TradeState": "TRADE_", "OrderFilterFlag": "FILTER_", "TransferCode": "CODE_", "Reason": "REASON_",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", order_codes.NUMBERS)
+def test_the_enumerations_about_orders_are_the_compiled_numbers(name: str) -> None:
+    above = {member.name: int(member) for member in getattr(order_results, name)}
+    below = {text.removeprefix(PREFIXES[name]): number for text, number in order_codes.NUMBERS[name].items()}
+    assert above == below
+
+
+@pytest.mark.parametrize("enumeration", [Status, TransferState, order_results.OrderStatus, order_results.Reason])
 def test_numbers_have_no_gaps_and_no_repeats(enumeration: type[IntEnum]) -> None:
     assert [int(member) for member in enumeration] == list(range(len(enumeration)))
     assert len(enumeration.__members__) == len(enumeration), "no aliases"
