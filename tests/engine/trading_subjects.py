@@ -1,11 +1,13 @@
 """The two trading machines behind one face: steps of tuples in, tuples out. `Plain` is the model, `Fast` the engine."""
 
 from collections.abc import Callable, Container, Iterable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine import Engine, Limits
+from engine import Batch as EngineBatch
+from engine import Engine, Limits, log_record, order_requests, requests
 from engine._core import order_records
 from engine.order_results import (
     ExecutionKind,
@@ -32,6 +34,12 @@ LIMITS = Limits(
 """Small, so that a world costs little to set up and throw away."""
 
 LOW = 2**64 - 1
+PLAIN = {
+    "create_accounts": requests.append_accounts,
+    "create_transfers": requests.append_transfers,
+    "update_accounts": requests.append_updates,
+}
+SCOPED = {*PLAIN, "submit_orders", "cancel_orders", "replace_orders", "mass_cancel"}
 MANY = 8_190
 
 
@@ -288,69 +296,58 @@ def wanted(**members: Any) -> np.ndarray[Any, np.dtype[np.void]]:
 
 
 class Fast:
-    """The engine through its embedding interface."""
+    """The engine through its embedding interface. Every step also goes through a log record and back."""
 
     def __init__(self, hash_key: bytes = b"") -> None:
         self.engine = Engine(LIMITS, hash_key=hash_key)
+        self.log: list[bytes] = []
+        self._batch, self._decoded = EngineBatch(), EngineBatch()
         self._executions = 0
         self._seen = 0
 
     def apply(self, step: Step) -> list[Any]:
-        e, (method, items, time, scope) = self.engine, step
-        match method:
-            case "tick":
-                e.tick(time)
-                return []
-            case "create_accounts":
-                return statuses(e.create_accounts(records.account_array(items), time, scope=scope))
-            case "create_transfers":
-                return statuses(e.create_transfers(records.transfer_array(items), time, scope=scope))
-            case "update_accounts":
-                return statuses(e.update_accounts(records.update_array(items), time, scope=scope))
-            case "define_scope":
-                e.define_scope(items[0], records.range_array(items[1]), time)
-                return []
-            case "create_instruments":
-                terms = (item._asdict() for item in items)
-                return statuses(e.create_instruments(array(order_records.INSTRUMENT_COMMAND, terms), time))
-            case "update_reference":
-                row = {"symbol": items[0], "reference_price": items[1], "fields": InstrumentField.REFERENCE_PRICE}
-                return statuses(e.update_instruments(array(order_records.INSTRUMENT_COMMAND, [row]), time))
-            case "create_trading_accounts":
-                return self._create_trading_accounts(items, time)
-            case "submit_orders":
-                return order_results(*e.submit_orders(order_array(items), time, scope=scope))
-            case "cancel_orders":
-                return order_results(*e.cancel_orders(amend_array(items), time, scope=scope))
-            case "replace_orders":
-                return order_results(*e.replace_orders(amend_array(items), time, scope=scope))
-            case "mass_cancel":
-                return order_results(*e.mass_cancel(mass_cancel_array(items), time, scope=scope))
-            case "set_session":
-                rows = [
-                    {"symbol": i.symbol, "state": i.state, "flags": SessionFlag.NO_CANCEL if i.no_cancel else 0}
-                    for i in items
-                ]
-                return order_results(*e.set_session(array(order_records.SESSION_COMMAND, rows), time))
-            case "end_of_day":
-                rows = [{"business_date": items[0]}, *({"symbol": s, "price": p} for s, p in items[1:])]
-                return order_results(*e.end_of_day(array(order_records.DAY_COMMAND, rows), time))
-            case "bust_trades":
-                rows = [{"trade_id": trade_id, "price": price} for trade_id, price in items]
-                return order_results(*e.bust_trades(array(order_records.TRADE_COMMAND, rows), time))
-        raise AssertionError(method)
+        e, (method, _, time, scope) = self.engine, step
+        self.log.append(self._record(step))
+        if method == "tick":
+            e.tick(time)
+            return []
+        if method == "define_scope":
+            e.define_scope(step.items[0], records.range_array(step.items[1]), time)
+            return []
+        method, array_of_items, links = written(step)
+        more = {"scope": scope} if method in SCOPED else {}
+        answer = getattr(e, method)(array_of_items, *([links] if links is not None else []), time, **more)
+        return order_results(*answer) if isinstance(answer, tuple) else statuses(answer)
 
-    def _create_trading_accounts(self, items: Sequence[Any], time: int) -> list[Any]:
-        links = [{"account_id": account, "ledger": ledger} for item in items for ledger, account in item.links]
-        rows, first = [], 0
-        for item in items:
-            rows.append({"id": item.id, "link_first": first, "link_count": len(item.links)})
-            first += len(item.links)
-        return statuses(
-            self.engine.create_trading_accounts(
-                array(order_records.TRADING_ACCOUNT_COMMAND, rows), array(order_records.LINK_COMMAND, links), time
-            )
-        )
+    def _record(self, step: Step) -> bytes:
+        """The step as a log record, which must come back as it was."""
+        requests.clear(self._batch)
+        if step.method == "define_scope":
+            requests.append_scope(self._batch, step.items[0], records.range_array(step.items[1]))
+        elif step.method in PLAIN:
+            method, items, _ = written(step)
+            PLAIN[method](self._batch, items, scope=step.scope)
+        elif step.method != "tick":
+            method, items, links = written(step)
+            order_requests.append(self._batch, method, items, links=links, scope=step.scope)
+        payload = log_record.encode(self._batch, step.time)
+        assert log_record.decode(payload, self._decoded) == step.time
+        assert log_record.encode(self._decoded, step.time) == payload
+        return payload
+
+    def replayed(self, hash_key: bytes) -> "Fast":
+        """The log from nothing, under another hash key."""
+        other = Fast(hash_key)
+        for payload in self.log:
+            time = log_record.decode(payload, other._batch)
+            other.engine.apply(other._batch, time)
+        return other
+
+    def go_on_from_a_snapshot(self, path: Path, hash_key: bytes) -> None:
+        written_hash = self.engine.snapshot(path)
+        restored = Engine.restore(path, LIMITS, hash_key=hash_key)
+        assert restored.state_hash() == written_hash == self.engine.state_hash()
+        self.engine = restored
 
     def executions(self) -> list[Execution]:
         """Since the last call; their numbers have no gaps."""
@@ -488,6 +485,49 @@ def order_results(results: np.ndarray[Any, Any], fills: np.ndarray[Any, Any]) ->
             )
         )
     return answers
+
+
+def written(step: Step) -> tuple[str, np.ndarray[Any, np.dtype[np.void]], np.ndarray[Any, np.dtype[np.void]] | None]:
+    """A step as the engine's method, its records, and links of trading accounts."""
+    method, items = step.method, step.items
+    match method:
+        case "create_accounts":
+            return method, records.account_array(items), None
+        case "create_transfers":
+            return method, records.transfer_array(items), None
+        case "update_accounts":
+            return method, records.update_array(items), None
+        case "create_instruments":
+            return method, array(order_records.INSTRUMENT_COMMAND, (item._asdict() for item in items)), None
+        case "update_reference":
+            row = {"symbol": items[0], "reference_price": items[1], "fields": InstrumentField.REFERENCE_PRICE}
+            return "update_instruments", array(order_records.INSTRUMENT_COMMAND, [row]), None
+        case "create_trading_accounts":
+            links = [{"account_id": account, "ledger": ledger} for item in items for ledger, account in item.links]
+            rows, first = [], 0
+            for item in items:
+                rows.append({"id": item.id, "link_first": first, "link_count": len(item.links)})
+                first += len(item.links)
+            return method, array(order_records.TRADING_ACCOUNT_COMMAND, rows), array(order_records.LINK_COMMAND, links)
+        case "submit_orders":
+            return method, order_array(items), None
+        case "cancel_orders" | "replace_orders":
+            return method, amend_array(items), None
+        case "mass_cancel":
+            return method, mass_cancel_array(items), None
+        case "set_session":
+            flags = [SessionFlag.NO_CANCEL if i.no_cancel else 0 for i in items]
+            changes = [
+                {"symbol": i.symbol, "state": i.state, "flags": flag} for i, flag in zip(items, flags, strict=True)
+            ]
+            return method, array(order_records.SESSION_COMMAND, changes), None
+        case "end_of_day":
+            days = [{"business_date": items[0]}, *({"symbol": s, "price": p} for s, p in items[1:])]
+            return method, array(order_records.DAY_COMMAND, days), None
+        case "bust_trades":
+            trades = [{"trade_id": trade_id, "price": price} for trade_id, price in items]
+            return method, array(order_records.TRADE_COMMAND, trades), None
+    raise AssertionError(method)
 
 
 def order_array(items: Sequence[Any]) -> np.ndarray[Any, np.dtype[np.void]]:
