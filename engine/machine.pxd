@@ -25,6 +25,7 @@ cdef class Engine:
     cdef ordered(self, str method, items, time, scope, links)
     cdef asked(self, str method, filter, scope)
     cdef note_exchange_state(self)
-    cdef adopt_exchange(self, source)
+    cdef read_exchange(self, source)
+    cdef adopt_exchange(self, counts)
     cdef uint32_t scopes_defined(self)
     cdef adopt(self, source)

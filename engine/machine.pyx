@@ -673,8 +673,9 @@ cdef class Engine:
         ):
             if counts[name]:
                 source.read_into(writable(<char*><size_t>base, counts[name] * <size_t>size))
-        self.adopt_exchange(source)
+        self.read_exchange(source)
         source.verify()
+        self.adopt_exchange(counts)
         ledger.last_timestamp = source.last_timestamp
         ledger.digest_lo = int.from_bytes(source.digest[:8], "little")
         ledger.digest_hi = int.from_bytes(source.digest[8:], "little")
@@ -687,9 +688,8 @@ cdef class Engine:
             raise MemoryError("no memory for the tables of ids")
 
 
-    cdef adopt_exchange(self, source):
+    cdef read_exchange(self, source):
         cdef Exchange* exchange = &self.exchange
-        cdef ExchangeState* state = &self.exchange_state
         counts = source.counts
         for name, most in (
             ("exchange", 1), ("instruments", exchange.market.capacity.instruments),
@@ -702,7 +702,7 @@ cdef class Engine:
             if counts[name] > most:
                 raise CapacityError(f"{name}_capacity_reached: the snapshot holds {counts[name]}, the limit is {most}")
         for name, base, size in (
-            ("exchange", <size_t>state, sizeof(ExchangeState)),
+            ("exchange", <size_t>&self.exchange_state, sizeof(ExchangeState)),
             ("instruments", <size_t>exchange.market.instruments, sizeof(Instrument)),
             ("orders", <size_t>exchange.market.orders, sizeof(Order)),
             ("order_details", <size_t>exchange.market.details, sizeof(OrderDetail)),
@@ -717,6 +717,10 @@ cdef class Engine:
         ):
             if counts[name]:
                 source.read_into(writable(<char*><size_t>base, counts[name] * <size_t>size))
+
+    cdef adopt_exchange(self, counts):
+        cdef Exchange* exchange = &self.exchange
+        cdef ExchangeState* state = &self.exchange_state
         if not counts["exchange"]:
             return                      # of before there were orders
         if state.open_count > exchange.market.capacity.open_orders:

@@ -164,6 +164,9 @@ class FilterFlag(IntFlag):
 AMOUNT_ALL = 2**64 - 1
 """As the amount of a post or a void: all of the pending amount."""
 
+ENGINE_ID_LO = 0x80746F6E6762616F
+"""Low half of the ids of transfers that the engine makes; such ids are refused to clients."""
+
 INT63_MAX = 2**63 - 1
 """Largest amount, balance, account id and timestamp."""
 

@@ -94,7 +94,9 @@ cdef void mark_positions(Clearing* clearing) noexcept nogil:
             instrument = &clearing.market.instruments[position.instrument]
             if not instrument.flags & INSTRUMENT_FUTURES:
                 continue
-            if position.long_quantity == 0 and position.short_quantity == 0 and position.shortfall == 0:
+            # A bust may leave a basis behind where nothing is held any more: that is a result, too.
+            if (position.long_quantity | position.short_quantity | position.shortfall | position.long_basis
+                    | position.short_basis) == 0:
                 continue
             if turn == 0:               # margin is free to pay with
                 if ticks_of(instrument, instrument.reference_price):

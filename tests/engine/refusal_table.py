@@ -20,7 +20,7 @@ The bank (ledger 156, 人民币; all by default without flags):
 
 from typing import Any, NamedTuple
 
-from engine.results import INT63_MAX, AccountFlag, Status, TransferFlag
+from engine.results import ENGINE_ID_LO, INT63_MAX, AccountFlag, Status, TransferFlag
 from tests.engine.subjects import Subject
 from tests.models.records import Account, Transfer, Update
 
@@ -213,6 +213,7 @@ OF_EVERY_TRANSFER = [
     ),
     Row(Status.ID_MUST_NOT_BE_ZERO, "id 0", {"id": 0}),
     Row(Status.ID_MUST_NOT_BE_INT_MAX, "id of all ones", {"id": 2**128 - 1}),
+    Row(Status.ID_RESERVED, "an id as the engine gives them", {"id": 7 << 80 | ENGINE_ID_LO}),
 ]
 
 TRANSFERS = [
@@ -498,6 +499,8 @@ IMPOSSIBLE = {
     (Status.TIMESTAMP_MUST_BE_ZERO, Status.IMPORTED_EVENT_TIMESTAMP_OUT_OF_RANGE): ONE_TIME,
     (Status.ID_MUST_NOT_BE_ZERO, Status.ID_MUST_NOT_BE_INT_MAX): ONE_VALUE,
     (Status.ID_MUST_NOT_BE_INT_MAX, Status.EXISTS_WITH_DIFFERENT_FLAGS): NO_SUCH_RECORD,
+    (Status.ID_MUST_NOT_BE_INT_MAX, Status.ID_RESERVED): ONE_VALUE,
+    (Status.ID_RESERVED, Status.EXISTS_WITH_DIFFERENT_FLAGS): NO_SUCH_RECORD,
     (Status.EXISTS_WITH_DIFFERENT_CODE, Status.EXISTS): DIFFERENT_IS_NOT_SAME,
     (Status.EXISTS, Status.FLAGS_ARE_MUTUALLY_EXCLUSIVE): IS_THERE,
     (Status.EXISTS, Status.ID_ALREADY_FAILED): "an id is taken or burnt",
@@ -529,5 +532,9 @@ NOT_OF_AN_ITEM = {
     Status.SCAN_LIMIT_REACHED: "status of a whole read, see test_queries.py",
     Status.NO_HISTORY: "status of a whole read, see test_queries.py",
     Status.DEFINED: "status of define_scope, which has no items",
+    **dict.fromkeys(
+        (status for status in Status if status > Status.ID_RESERVED),
+        "of instruments and trading accounts, see test_listing.py",
+    ),
 }
 """Members of Status that no item of a write request can have."""

@@ -14,7 +14,16 @@ import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from engine.results import AMOUNT_ALL, INT63_MAX, TRANSIENT, AccountFlag, Status, TransferFlag, TransferState
+from engine.results import (
+    AMOUNT_ALL,
+    ENGINE_ID_LO,
+    INT63_MAX,
+    TRANSIENT,
+    AccountFlag,
+    Status,
+    TransferFlag,
+    TransferState,
+)
 from tests.models.records import Account, AccountView, BalanceView, Filter, Result, Transfer, TransferView, Update
 from tests.models.stored import (
     SECOND,
@@ -305,6 +314,8 @@ class Ledger:
             return Result(time, Status.ID_MUST_NOT_BE_ZERO)
         if t.id == ID_128_MAX:
             return Result(time, Status.ID_MUST_NOT_BE_INT_MAX)
+        if t.id & ID_64_MAX == ENGINE_ID_LO:
+            return Result(time, Status.ID_RESERVED)
         exists = self._transfers.get(t.id)
         if exists is not None:
             status = self._transfer_exists(t, exists)
