@@ -7,6 +7,7 @@ from engine._core.batch cimport Request
 from engine._core.codes cimport *
 from engine._core.digest cimport digest_mix
 from engine._core.memory cimport memory_release, memory_reserve
+from engine._core.native cimport prefetch_write
 from engine._core.order_codes cimport *
 from engine._core.order_records cimport OrderResult
 from engine._core.records cimport Result
@@ -18,11 +19,12 @@ from engine.sessions cimport end_of_day, set_session
 from engine.settlement.busts cimport undo_trade
 from engine.settlement.fills cimport record_execution
 from engine.settlement.records cimport Execution, Position, Trade
-from engine.settlement.store cimport Clearing, clearing_create, clearing_destroy, clearing_rebuild
+from engine.settlement.store cimport Clearing, clearing_create, clearing_destroy, clearing_rebuild, order_prefetch
 
 cdef enum:
     SLICES_MOST = 1002              # of one iceberg: book.slices_of
     LEGS_MOST = 8                   # transfers of one fill
+    AHEAD = 8                       # items between the prefetch of what one touches and its turn
 
 
 cdef int exchange_create(
@@ -149,18 +151,52 @@ cdef void trade_execution(Exchange* exchange, uint32_t order, uint32_t trade, bi
     exchange.clearing.executions[number].trade = trade
 
 
+cdef inline void look_ahead_orders(Exchange* exchange, Batch batch, uint32_t item) noexcept nogil:
+    """Items of a batch stand one behind the other whatever their requests are; what a later one will touch comes into the cache."""
+    if item + AHEAD < batch.order_count:
+        order_prefetch(
+            &exchange.clearing, batch.orders[item + AHEAD].account_id, batch.orders[item + AHEAD].client_order_id_lo,
+            batch.orders[item + AHEAD].client_order_id_hi)
+
+
+cdef inline void look_ahead_amends(Exchange* exchange, Batch batch, uint32_t item) noexcept nogil:
+    """First the order itself, and half the way later, when it is there, its neighbours and its level."""
+    cdef Market* market = &exchange.market
+    cdef uint64_t slot
+    cdef Order* order
+    if item + AHEAD < batch.amend_count:
+        slot = batch.amends[item + AHEAD].order_id - 1
+        if slot < market.order_count:
+            prefetch_write(&market.orders[slot])
+            prefetch_write(&market.details[slot])
+            prefetch_write(<char*>&market.details[slot] + 64)
+    if item + AHEAD // 2 < batch.amend_count:
+        slot = batch.amends[item + AHEAD // 2].order_id - 1
+        if slot < market.order_count:
+            order = &market.orders[slot]
+            if order.level != NONE:
+                prefetch_write(&market.levels[order.level])
+                if order.next != NONE:
+                    prefetch_write(&market.orders[order.next])
+                if order.previous != NONE:
+                    prefetch_write(&market.orders[order.previous])
+
+
 cdef int order_request(Exchange* exchange, Batch batch, const Request* request, OrderResult* results) noexcept nogil:
     cdef uint32_t item
     cdef uint32_t first = request.item_first
     if request.kind == KIND_SUBMIT_ORDERS:
         for item in range(request.item_count):
+            look_ahead_orders(exchange, batch, first + item)
             if submit_order(exchange, batch, &batch.orders[first + item], request.scope, &results[item]) != 0:
                 return -1
     elif request.kind == KIND_CANCEL_ORDERS:
         for item in range(request.item_count):
+            look_ahead_amends(exchange, batch, first + item)
             cancel_order(exchange, &batch.amends[first + item], request.scope, &results[item])
     elif request.kind == KIND_REPLACE_ORDERS:
         for item in range(request.item_count):
+            look_ahead_amends(exchange, batch, first + item)
             if replace_order(exchange, batch, &batch.amends[first + item], request.scope, &results[item]) != 0:
                 return -1
     elif request.kind == KIND_MASS_CANCEL:

@@ -52,5 +52,6 @@ cdef uint32_t position_find(Clearing* clearing, uint32_t account, uint32_t instr
 cdef uint32_t position_require(Clearing* clearing, uint32_t account, uint32_t instrument) noexcept nogil
 cdef uint32_t order_find(Clearing* clearing, uint32_t account, uint64_t lo, uint64_t hi) noexcept nogil
 cdef void order_insert(Clearing* clearing, uint32_t slot) noexcept nogil
+cdef void order_prefetch(Clearing* clearing, uint64_t account_id, uint64_t lo, uint64_t hi) noexcept nogil  # before order_find
 cdef uint32_t holding_require(Clearing* clearing, uint32_t account_slot) noexcept nogil
 cdef uint32_t account_of_order(Clearing* clearing, uint32_t order) noexcept nogil       # trading account

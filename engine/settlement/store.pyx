@@ -5,7 +5,7 @@ from libc.string cimport memset
 
 from engine._core.memory cimport memory_release, memory_reserve
 from engine._core.native cimport bucket_matches, fold, hash_128, hash_64, lowest_bit
-from engine._core.table cimport Bucket, table_create, table_destroy, table_grow, table_grown, table_insert, table_retire
+from engine._core.table cimport Bucket, table_create, table_destroy, table_grow, table_grown, table_insert, table_prefetch, table_retire
 from engine.matching.records cimport Instrument, Order, OrderDetail
 
 cdef enum:
@@ -205,6 +205,12 @@ cdef uint32_t order_find(Clearing* clearing, uint32_t account, uint64_t lo, uint
     if slot == NONE and table.old is not NULL:
         slot = order_find_in(clearing, table.old, table.old_mask, hashed, account, lo, hi)
     return slot
+
+
+cdef void order_prefetch(Clearing* clearing, uint64_t account_id, uint64_t lo, uint64_t hi) noexcept nogil:
+    cdef uint32_t account = trading_account_find(clearing, account_id)
+    if account != NONE:
+        table_prefetch(&clearing.order_keys, order_hash(clearing, account, lo, hi))
 
 
 cdef void order_move(Clearing* clearing, uint32_t count) noexcept nogil:
