@@ -3,9 +3,9 @@
 The flow is the public workload (benchmarks/order_flow.py says where it is looked for), whose trade hash every row must
 reproduce, else one of our own with the same mix; and a flow of our own whose price swings through 16 million ticks.
 "Settled" is `Engine.apply` on prepared batches of 1,000 commands by 64 trading accounts on one instrument with maker
-and taker fees: every order is kept under its client order id, holds funds or assets in the ledger, every fill posts cash,
-asset and both fees, and every event is an execution. Its trades must be those of the book alone. Times are CPU times; a
-figure is the median over rounds.
+and taker fees: every order is kept under its client order id, holds funds or assets in the ledger, every fill posts
+cash, asset and both fees, and every event is an execution. Its trades must be those of the book alone. Times are CPU
+times; a figure is the median over rounds.
 """
 
 import time
