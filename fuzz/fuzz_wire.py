@@ -21,11 +21,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from engine._core import records
+from engine._core import order_records, records
 from engine._core.batch import Batch
 from server import wire
 from server.wire import tools
 from tests.models import wire as model
+from tests.server.wire.asking import KINDS
 from tests.server.wire.lines import Lines
 from tests.server.wire.subjects import in_words, parse, splits
 
@@ -33,6 +34,33 @@ EVERYTHING = frozenset(model.METHODS) - model.ALWAYS
 SPOILS = (0.0, 0.005, 0.02, 0.1)
 LEAK_MAX = 128 * 2**20
 """Bytes that memory may grow after the first 50,000 inputs; the corpus in memory is most of it."""
+
+ANSWERS = {
+    KINDS["LOOKUP_ACCOUNTS"]: records.ACCOUNT_VIEW,
+    KINDS["GET_ACCOUNT_BALANCES"]: records.BALANCE_VIEW,
+    KINDS["QUERY_ACCOUNTS"]: records.ACCOUNT_VIEW,
+    **{
+        KINDS[name]: order_records.ORDER_RESULT
+        for name in (
+            "SUBMIT_ORDERS", "CANCEL_ORDERS", "REPLACE_ORDERS", "MASS_CANCEL", "SET_SESSION", "END_OF_DAY",
+            "BUST_TRADES",
+        )
+    },
+    KINDS["GET_ORDERS"]: order_records.ORDER_VIEW,
+    KINDS["GET_BOOK"]: order_records.BOOK_VIEW,
+    KINDS["GET_INSTRUMENTS"]: order_records.BOOK_VIEW,
+    KINDS["GET_TRADES"]: order_records.TRADE_VIEW,
+    KINDS["GET_POSITIONS"]: order_records.POSITION_VIEW,
+    KINDS["GET_EXECUTIONS"]: order_records.EXECUTION_VIEW,
+}  # fmt: skip
+SINGLE = {order_records.BOOK_VIEW}
+ONE_RESULT = ("MASS_CANCEL", "SET_SESSION", "END_OF_DAY")
+MORE = {
+    KINDS["SUBMIT_ORDERS"]: tools.ones(order_records.FILL, 2),
+    KINDS["CANCEL_ORDERS"]: tools.ones(order_records.FILL, 2),
+    KINDS["REPLACE_ORDERS"]: tools.ones(order_records.FILL, 2),
+    KINDS["GET_BOOK"]: tools.ones(order_records.LEVEL_VIEW, 2),
+}
 
 
 class Difference(AssertionError):  # noqa: N818
@@ -73,9 +101,9 @@ def answer_all(batch: Batch, requests: list[dict[str, Any]]) -> None:
         kind = request["kind"]
         items = request["items"]
         if items is not None:
-            views = {17: records.ACCOUNT_VIEW, 20: records.BALANCE_VIEW, 21: records.ACCOUNT_VIEW}
-            dtype = records.RESULT if kind < 16 else views.get(kind, records.TRANSFER_VIEW)
-            tools.answer(batch, index, tools.ones(dtype, len(items)))
+            dtype = ANSWERS.get(kind, records.RESULT if kind < KINDS["READ"] else records.TRANSFER_VIEW)
+            count = 1 if dtype in SINGLE or kind in {KINDS[name] for name in ONE_RESULT} else len(items)
+            tools.answer(batch, index, tools.ones(dtype, count), more=MORE.get(kind))
     lines = [line for _, text in wire.encode(batch, 1, 2) for line in text.splitlines()]
     if len(lines) != len(requests):
         raise Difference(f"{len(lines)} replies to {len(requests)} requests")

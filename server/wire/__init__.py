@@ -1,8 +1,9 @@
 """The protocol without a socket: lines of JSON into batches, batches into lines of JSON, and the client's side."""
 
-from server.wire.cold import Cold, Logon
+from server.wire.cold import Cold, Logon, Topics
 from server.wire.encode import encode
 from server.wire.methods import FATAL, METHODS_ALL, ErrorCode, Method
+from server.wire.orders import Profiles
 from server.wire.parser import CLOSE, COLD, FULL, IDLE, Parser
 from server.wire.reader import Reader, Replies, Reply, decode_results
 from server.wire.replies import error_line, result_line
@@ -27,9 +28,11 @@ __all__ = [
     "Logon",
     "Method",
     "Parser",
+    "Profiles",
     "Reader",
     "Replies",
     "Reply",
+    "Topics",
     "decode_results",
     "encode",
     "encode_create_accounts",

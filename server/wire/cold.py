@@ -21,14 +21,26 @@ class Logon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """HMAC-SHA-256, hex, over `channel|timestamp|nonce`."""
     int64: Literal["number", "string"] = "number"
     """Form of 64-bit values in replies."""
+    cancel_on_disconnect: bool = False
+    """Whether the orders of this session are canceled when its connection ends."""
+
+
+class Topics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Params of `subscribe` and `unsubscribe`."""
+
+    topics: Annotated[list[str], msgspec.Meta(min_length=1, max_length=1024)]
+    from_seq: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | str | None = None
+    """subscribe: executions of log entries from this on are sent again."""
+    depth: Annotated[int, msgspec.Meta(ge=1, le=8190)] | str | None = None
+    """subscribe: levels per side of the topics `book:…`."""
 
 
 class Cold(NamedTuple):
     """A request that the session must answer before the lines behind it are read."""
 
     method: str
-    params: Logon | None
-    """None for the methods of an administrator, which take none."""
+    params: Logon | Topics | None
+    """None for the methods of an administrator, which take none; Topics for `subscribe` and `unsubscribe`."""
     request: int
     """Its place in `Batch.requests`."""
     answer: int
@@ -39,6 +51,7 @@ class Cold(NamedTuple):
 
 
 _logon = msgspec.json.Decoder(Logon)
+_topics = msgspec.json.Decoder(Topics)
 
 
 def decode_logon(text: bytes) -> Logon:
@@ -57,18 +70,30 @@ def decode_logon(text: bytes) -> Logon:
     return params
 
 
+def decode_topics(text: bytes) -> Topics:
+    """Return the params; ValueError says what is wrong, beginning with the path."""
+    try:
+        params = _topics.decode(text)
+    except msgspec.ValidationError as error:
+        raise ValueError(_in_our_words(str(error), "subscribe's")) from None
+    for name, value, high in (("from_seq", params.from_seq, 2**63 - 1), ("depth", params.depth, 8190)):
+        if isinstance(value, str) and not (_digits(value) and (name != "depth" or 1 <= int(value) <= high)):
+            raise ValueError(f"params.{name}: is not an integer")
+    return params
+
+
 def _digits(text: str) -> bool:
     if not (text.isascii() and text.isdigit()) or len(text) > 19:
         return False
     return (text == "0" or text[0] != "0") and int(text) < 2**63
 
 
-def _in_our_words(message: str) -> str:
+def _in_our_words(message: str, whose: str = "logon's") -> str:
     """Turn msgspec's "Expected `str`, got `int` - at `$.channel`" into "params.channel: expected str, got int"."""
     text, _, place = message.replace("`", "").partition(" - at ")
     path = f"params{place.removeprefix('$')}"
     for start, end in (
-        ("Object contains unknown field ", "is not a member of logon's params"),
+        ("Object contains unknown field ", f"is not a member of {whose} params"),
         ("Object missing required field ", "is missing"),
     ):
         if text.startswith(start):

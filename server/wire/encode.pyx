@@ -12,11 +12,13 @@ from libc.string cimport memcpy, memset
 
 from engine._core.batch cimport REPLY_INT64_STRING, REPLY_JSONRPC, Batch, Request
 from engine._core.codes cimport (
-    ACCOUNT_NOT_FOUND, FOUND, KIND_ANSWER, KIND_DEFINE_SCOPE, KIND_GET_ACCOUNT_BALANCES, KIND_GET_ACCOUNT_TRANSFERS,
-    KIND_LOOKUP_ACCOUNTS, KIND_PING, KIND_QUERY_ACCOUNTS, KIND_READ, KIND_REPLY, NO_HISTORY, NOT_PERMITTED,
-    SCAN_LIMIT_REACHED,
+    ACCOUNT_NOT_FOUND, FOUND, KIND_ANSWER, KIND_BUST_TRADES, KIND_DEFINE_SCOPE, KIND_GET_ACCOUNT_BALANCES,
+    KIND_GET_ACCOUNT_TRANSFERS, KIND_GET_BOOK, KIND_GET_INSTRUMENTS, KIND_GET_ORDERS, KIND_LOOKUP_ACCOUNTS, KIND_PING,
+    KIND_QUERY_ACCOUNTS, KIND_READ, KIND_REPLY, KIND_SUBMIT_ORDERS, NO_HISTORY, NOT_PERMITTED, SCAN_LIMIT_REACHED,
+    UNKNOWN_INSTRUMENT,
 )
 from engine._core.records cimport AccountView, BalanceView, Result, TransferView
+from server.wire.encode_orders cimport put_order_answer
 from server.wire.methods cimport ERROR_INTERNAL, ERROR_NOT_PERMITTED, ERROR_PARAMS, ERROR_SCAN_LIMIT
 from server.wire.output cimport FlagText, Out, account_flag_texts, done, put, put64, put_flags, put_uuid, reset, room, take, transfer_flag_texts
 from server.wire.text cimport write
@@ -28,7 +30,7 @@ cdef enum:
     RESULT_ROOM = 144                   # bytes that one result may touch
     VIEW_ROOM = 1536                    # … one view
     ENVELOPE_ROOM = 256                 # … what surrounds them, without the id
-    STATUS_COUNT = 77
+    STATUS_COUNT = 94
     STATUS_TEXT = 96                    # `{"status":"…","timestamp":`, whose longest has 77 bytes
 
 cdef struct StatusText:
@@ -194,7 +196,11 @@ cdef int put_reply(Batch batch, const Request* request, uint64_t seq, uint64_t t
         done(&out, p + 1)
     else:
         done(&out, p)
-        if request.kind < KIND_READ:
+        if (KIND_SUBMIT_ORDERS <= request.kind <= KIND_BUST_TRADES
+                or KIND_GET_ORDERS <= request.kind <= KIND_GET_INSTRUMENTS):
+            if put_order_answer(&out, batch, request, quoted) < 0:
+                return -1
+        elif request.kind < KIND_READ:
             if put_results(batch.results + request.answer_first, request.answer_count, quoted) < 0:
                 return -1
         elif put_views(batch, request, quoted) < 0:
@@ -211,6 +217,8 @@ cdef bint has_answer(const Request* request) noexcept nogil:
     """Whether a result can be written; otherwise `read_error` says why not."""
     if request.kind < KIND_READ or request.kind == KIND_PING:
         return True
+    if request.kind == KIND_GET_BOOK and request.answer_count == 0:
+        return False
     return request.status == FOUND or request.status == ACCOUNT_NOT_FOUND
 
 
@@ -219,9 +227,16 @@ cdef bytes read_error(Batch batch, const Request* request):
     cdef int code = ERROR_INTERNAL
     cdef str message = f"a read ended with status {request.status}"
     cdef uint64_t account_id = 0
+    cdef bytes symbol
+    if KIND_GET_ORDERS <= request.kind <= KIND_GET_INSTRUMENTS:
+        account_id = batch.order_filters[request.item_first].account_id
     if request.kind == KIND_GET_ACCOUNT_TRANSFERS or request.kind == KIND_GET_ACCOUNT_BALANCES:
         account_id = batch.filters[request.item_first].account_id
-    if request.status == SCAN_LIMIT_REACHED:
+    if request.status == UNKNOWN_INSTRUMENT or request.kind == KIND_GET_BOOK:
+        code = ERROR_PARAMS
+        symbol = (<bytes>(<const char*>&batch.order_filters[request.item_first].symbol_0)[:24]).rstrip(b"\0")
+        message = f"params.instrument: there is no instrument {symbol.decode()}"
+    elif request.status == SCAN_LIMIT_REACHED:
         code = ERROR_SCAN_LIMIT
         message = "scan limit reached: narrow timestamp_min and timestamp_max"
     elif request.status == NO_HISTORY:

@@ -22,6 +22,26 @@ class Method(IntFlag):
     QUERY_TRANSFERS = 1 << 10
     SERVER_STATUS = 1 << 11
     TAKE_SNAPSHOT = 1 << 12
+    CREATE_INSTRUMENTS = 1 << 16
+    UPDATE_INSTRUMENTS = 1 << 17
+    CREATE_TRADING_ACCOUNTS = 1 << 18
+    SUBMIT_ORDERS = 1 << 19
+    CANCEL_ORDERS = 1 << 20
+    REPLACE_ORDERS = 1 << 21
+    MASS_CANCEL = 1 << 22
+    SET_SESSION = 1 << 23
+    END_OF_DAY = 1 << 24
+    BUST_TRADES = 1 << 25
+    CORRECT_TRADES = 1 << 26
+    GET_ORDERS = 1 << 27
+    GET_BOOK = 1 << 28
+    GET_TRADES = 1 << 29
+    GET_POSITIONS = 1 << 30
+    GET_MARGIN_CALLS = 1 << 31
+    GET_EXECUTIONS = 1 << 32
+    GET_INSTRUMENTS = 1 << 33
+    SUBSCRIBE = 1 << 34
+    UNSUBSCRIBE = 1 << 35
 
 
 METHODS_ALL = int(~Method(0))

@@ -1,7 +1,7 @@
 # The parser of one connection: bytes in, Requests of a Batch out. No socket, no clock.
 #
 # Three ways lead from a line to a request, from fast to thorough, and all give the same batch:
-#   the template    create_transfers with members in the order of the protocol page, without blanks
+#   the template    create_transfers, submit_orders with members in the order of the protocol page, without blanks
 #   the short way   any known request, in any order; one pass; no escapes, no explanations
 #   the exact way   scans the whole line first, then reads it and names what is wrong
 # The first two never report an error: what they do not take goes the exact way.
@@ -9,7 +9,8 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from engine._core.batch cimport Batch
 from server.wire.buffer cimport LineBuffer
-from server.wire.items cimport Reading
+from server.wire.fields cimport Reading
+from server.wire.orders cimport Profiles
 
 cdef enum Outcome:
     OUTCOME_IDLE = 0                    # no complete line is left
@@ -33,6 +34,7 @@ cdef class Parser(LineBuffer):
     cdef bint logged_on
     cdef uint64_t accounts_left         # capacity
     cdef uint64_t transfers_left
+    cdef readonly Profiles profiles     # that reading.profiles points into
     cdef int hint                       # method of the line before: params may stand before "method"
     cdef public object cold
 

@@ -3,6 +3,7 @@ from typing import Final
 from engine._core.batch import Batch
 from server.wire.buffer import LineBuffer
 from server.wire.cold import Cold
+from server.wire.orders import Profiles
 
 IDLE: Final = 0
 COLD: Final = 1
@@ -11,6 +12,7 @@ CLOSE: Final = 3
 
 class Parser(LineBuffer):
     cold: Cold | None
+    profiles: Profiles | None
 
     def __init__(
         self,
@@ -19,7 +21,8 @@ class Parser(LineBuffer):
         items_max: int = 8190,
         query_limit_max: int = 8190,
         batch_items_max: int = 65536,
+        profiles: Profiles | None = None,
     ) -> None: ...
-    def allow(self, methods: int, scope: int, *, logged_on: bool, int64_strings: bool) -> None: ...
+    def allow(self, methods: int, scope: int, *, logged_on: bool, int64_strings: bool, session: int = 0) -> None: ...
     def admit(self, accounts: int, transfers: int) -> None: ...
     def parse(self, batch: Batch, connection: int) -> int: ...

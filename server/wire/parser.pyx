@@ -4,28 +4,33 @@ from libc.string cimport memchr, memcpy, memset
 
 from engine._core.batch cimport REPLY_INT64_STRING, REPLY_JSONRPC, Request
 from engine._core.codes cimport (
-    KIND_ANSWER, KIND_CREATE_ACCOUNTS, KIND_CREATE_TRANSFERS, KIND_GET_ACCOUNT_BALANCES, KIND_GET_ACCOUNT_TRANSFERS,
-    KIND_LOOKUP_ACCOUNTS, KIND_LOOKUP_TRANSFERS, KIND_PING, KIND_QUERY_ACCOUNTS, KIND_QUERY_TRANSFERS, KIND_REPLY,
-    KIND_UPDATE_ACCOUNTS,
+    KIND_ANSWER, KIND_BUST_TRADES, KIND_CANCEL_ORDERS, KIND_CREATE_ACCOUNTS, KIND_CREATE_INSTRUMENTS,
+    KIND_CREATE_TRADING_ACCOUNTS, KIND_CREATE_TRANSFERS, KIND_END_OF_DAY, KIND_GET_ACCOUNT_BALANCES,
+    KIND_GET_ACCOUNT_TRANSFERS, KIND_GET_BOOK, KIND_GET_EXECUTIONS, KIND_GET_INSTRUMENTS, KIND_GET_ORDERS,
+    KIND_GET_POSITIONS, KIND_GET_TRADES, KIND_LOOKUP_ACCOUNTS, KIND_LOOKUP_TRANSFERS, KIND_MASS_CANCEL, KIND_PING,
+    KIND_QUERY_ACCOUNTS, KIND_QUERY_TRANSFERS, KIND_REPLACE_ORDERS, KIND_REPLY, KIND_SET_SESSION, KIND_SUBMIT_ORDERS,
+    KIND_UPDATE_ACCOUNTS, KIND_UPDATE_INSTRUMENTS,
 )
-from server.wire.items cimport REASON_MEMORY, explain, read_params
+from server.wire.fields cimport REASON_MEMORY
+from server.wire.items cimport explain, read_params
 from server.wire.methods cimport (
     ERROR_CAPACITY, ERROR_METHOD, ERROR_NOT_LOGGED_ON, ERROR_NOT_PERMITTED, ERROR_PARAMS, ERROR_PARSE, ERROR_REQUEST,
     ERROR_TOO_LARGE, METHOD_COUNT, METHOD_CREATE_ACCOUNTS, METHOD_CREATE_TRANSFERS, METHOD_LOGON, METHOD_PING,
-    METHOD_SERVER_STATUS,
+    METHOD_SUBMIT_ORDERS, METHOD_SUBSCRIBE, METHOD_UNSUBSCRIBE, read_in_c,
 )
+from server.wire.orders cimport Profiles
 from server.wire.scan cimport (
     FAULT_CONTROL, FAULT_DEPTH, FAULT_END, FAULT_ESCAPE, FAULT_SYNTAX, FAULT_UTF8, Scan, scan_value, skip_value,
     unescape,
 )
 from server.wire.shapes cimport build_names
 from server.wire.text cimport (
-    Names, create_transfers_template, digits, find, plain, quote, skip_blanks,
+    Names, create_transfers_template, digits, find, plain, quote, skip_blanks, submit_orders_template,
 )
 
 from msgspec.json import decode as json_decode
 
-from server.wire.cold import Cold, decode_logon
+from server.wire.cold import Cold, decode_logon, decode_topics
 from server.wire.methods import Method
 from server.wire.replies import error_line
 
@@ -45,16 +50,23 @@ cdef uint32_t[METHOD_COUNT] KINDS
 KINDS[:] = [
     0, KIND_PING, KIND_CREATE_ACCOUNTS, KIND_CREATE_TRANSFERS, KIND_UPDATE_ACCOUNTS, KIND_LOOKUP_ACCOUNTS,
     KIND_LOOKUP_TRANSFERS, KIND_GET_ACCOUNT_TRANSFERS, KIND_GET_ACCOUNT_BALANCES, KIND_QUERY_ACCOUNTS,
-    KIND_QUERY_TRANSFERS, KIND_ANSWER, KIND_ANSWER,
+    KIND_QUERY_TRANSFERS, KIND_ANSWER, KIND_ANSWER, 0, 0, 0,
+    KIND_CREATE_INSTRUMENTS, KIND_UPDATE_INSTRUMENTS, KIND_CREATE_TRADING_ACCOUNTS, KIND_SUBMIT_ORDERS,
+    KIND_CANCEL_ORDERS, KIND_REPLACE_ORDERS, KIND_MASS_CANCEL, KIND_SET_SESSION, KIND_END_OF_DAY, KIND_BUST_TRADES,
+    KIND_BUST_TRADES, KIND_GET_ORDERS, KIND_GET_BOOK, KIND_GET_TRADES, KIND_GET_POSITIONS, KIND_GET_POSITIONS,
+    KIND_GET_EXECUTIONS, KIND_GET_INSTRUMENTS, KIND_ANSWER, KIND_ANSWER,
 ]
 
 cdef Names envelope_names
-cdef Names method_names
-cdef list METHOD_NAMES = [method.name.lower() for method in Method]
+cdef Names method_names                 # index -> METHOD_NUMBERS
+cdef int[METHOD_COUNT] METHOD_NUMBERS
+cdef dict METHOD_NAMES = {method.bit_length() - 1: method.name.lower() for method in Method}
 
 
+for place, number in enumerate(METHOD_NAMES):
+    METHOD_NUMBERS[place] = number
 build_names(&envelope_names, ["id", "method", "params", "jsonrpc"])
-build_names(&method_names, METHOD_NAMES)
+build_names(&method_names, list(METHOD_NAMES.values()))
 
 
 # --- small readers ------------------------------------------------------------------------------
@@ -90,16 +102,34 @@ cdef struct Marks:                      # what the batch held before a request
     uint32_t updates
     uint32_t ids
     uint32_t filters
+    uint32_t instruments
+    uint32_t trading_accounts
+    uint32_t links
+    uint32_t orders
+    uint32_t amends
+    uint32_t mass_cancels
+    uint32_t sessions
+    uint32_t days
+    uint32_t trade_commands
+    uint32_t order_filters
 
 
-cdef inline Marks mark(Batch batch) noexcept nogil:
-    cdef Marks marks
+cdef inline void mark(Batch batch, Marks* marks) noexcept nogil:
     marks.accounts = batch.account_count
     marks.transfers = batch.transfer_count
     marks.updates = batch.update_count
     marks.ids = batch.id_count
     marks.filters = batch.filter_count
-    return marks
+    marks.instruments = batch.instrument_count
+    marks.trading_accounts = batch.trading_account_count
+    marks.links = batch.link_count
+    marks.orders = batch.order_count
+    marks.amends = batch.amend_count
+    marks.mass_cancels = batch.mass_cancel_count
+    marks.sessions = batch.session_count
+    marks.days = batch.day_count
+    marks.trade_commands = batch.trade_command_count
+    marks.order_filters = batch.order_filter_count
 
 
 cdef inline void take_back(Batch batch, const Marks* marks) noexcept nogil:
@@ -108,6 +138,16 @@ cdef inline void take_back(Batch batch, const Marks* marks) noexcept nogil:
     batch.update_count = marks.updates
     batch.id_count = marks.ids
     batch.filter_count = marks.filters
+    batch.instrument_count = marks.instruments
+    batch.trading_account_count = marks.trading_accounts
+    batch.link_count = marks.links
+    batch.order_count = marks.orders
+    batch.amend_count = marks.amends
+    batch.mass_cancel_count = marks.mass_cancels
+    batch.session_count = marks.sessions
+    batch.day_count = marks.days
+    batch.trade_command_count = marks.trade_commands
+    batch.order_filter_count = marks.order_filters
 
 
 cdef inline Request* append(
@@ -141,12 +181,13 @@ cdef class Parser(LineBuffer):
 
     `line_max` is in bytes without the LF. `items_max` bounds a `params` array, `query_limit_max` the records of one
     read. `batch_items_max` bounds the requests of a batch, their items and the records that its reads may return,
-    all together: when it is reached, no further request enters (so the last one may exceed it).
+    all together: when it is reached, no further request enters (so the last one may exceed it). `profiles` are those
+    that create_instruments may name.
     """
 
     def __init__(
         self, *, line_max: int = 2 * 2**20, items_max: int = 8190, query_limit_max: int = 8190,
-        batch_items_max: int = 65536,
+        batch_items_max: int = 65536, Profiles profiles=None,
     ) -> None:
         for name, value in (("line_max", line_max), ("items_max", items_max), ("query_limit_max", query_limit_max),
                             ("batch_items_max", batch_items_max)):
@@ -156,11 +197,17 @@ cdef class Parser(LineBuffer):
         self.reading.items_max = items_max
         self.reading.query_limit_max = query_limit_max
         self.batch_items_max = batch_items_max
+        self.profiles = profiles
+        self.reading.profiles = NULL if profiles is None else &profiles.table
         self.accounts_left = self.transfers_left = <uint64_t>-1
         self.hint = METHOD_CREATE_TRANSFERS
 
-    def allow(self, methods: int, scope: int, *, logged_on: bool, int64_strings: bool) -> None:
-        """What later lines may do: a mask of Method, the scope number of their requests, the form of replies."""
+    def allow(self, methods: int, scope: int, *, logged_on: bool, int64_strings: bool, session: int = 0) -> None:
+        """What later lines may do: a mask of Method, the scope number of their requests, the form of replies.
+
+        `session` is given to orders, to be canceled together when the session ends; 0 = they outlive it.
+        """
+        self.reading.session = session
         self.methods = methods
         self.scope = scope
         self.logged_on = logged_on
@@ -227,8 +274,9 @@ cdef class Parser(LineBuffer):
         cdef uint64_t weight = 0
         cdef int member, method = -1, method_read = -1
         cdef unsigned int length
-        cdef Marks marks = mark(batch)
+        cdef Marks marks
         cdef Request* request
+        mark(batch, &marks)
         p = skip_blanks(p)
         if p[0] == c'\n':
             return p + 1
@@ -258,9 +306,13 @@ cdef class Parser(LineBuffer):
                 if p is NULL:
                     break
                 id_end = p
+                member = METHOD_CREATE_TRANSFERS
                 q = create_transfers_template(p)
+                if q is NULL:
+                    member = METHOD_SUBMIT_ORDERS
+                    q = submit_orders_template(p)
                 if q is not NULL and not given & (ENVELOPE_METHOD | ENVELOPE_PARAMS):
-                    method = method_read = METHOD_CREATE_TRANSFERS
+                    method = method_read = member
                     given |= ENVELOPE_METHOD | ENVELOPE_PARAMS
                     p = read_params(method, q, batch, &self.reading, &first, &count, &weight)
                     if p is NULL:
@@ -272,10 +324,11 @@ cdef class Parser(LineBuffer):
                 method = find(&method_names, p + 1, length)
                 if method < 0:
                     break
+                method = METHOD_NUMBERS[method]
                 p += length + 2
             elif bit == ENVELOPE_PARAMS:
                 method_read = method if method >= 0 else self.hint
-                if method_read < METHOD_CREATE_ACCOUNTS or method_read >= METHOD_SERVER_STATUS:
+                if not read_in_c(method_read):
                     break
                 p = read_params(method_read, p, batch, &self.reading, &first, &count, &weight)
                 if p is NULL:
@@ -294,7 +347,7 @@ cdef class Parser(LineBuffer):
             if p[0] != c'\n' or <size_t>(p - line) > self.line_max:
                 break
             # A whole line of JSON with known members, each once. Now what may be executed without a word:
-            if not given & ENVELOPE_ID or method < METHOD_PING or method >= METHOD_SERVER_STATUS:
+            if not given & ENVELOPE_ID or (method != METHOD_PING and not read_in_c(method)):
                 break
             if method == METHOD_PING:
                 if given & ENVELOPE_PARAMS:
@@ -368,7 +421,9 @@ cdef class Parser(LineBuffer):
             message = f"params: has more than {self.reading.items_max} items"
             return self.answer_error(batch, connection, request_id, ERROR_TOO_LARGE, message, envelope.jsonrpc)
         number = exact_name(&method_names, envelope.method)
-        if number < 0:
+        if number >= 0:
+            number = METHOD_NUMBERS[number]
+        else:
             message = f"unknown method: {excerpt(envelope.method)}"
             return self.answer_error(batch, connection, request_id, ERROR_METHOD, message, envelope.jsonrpc)
         if number >= METHOD_CREATE_ACCOUNTS and not self.methods >> number & 1:
@@ -383,7 +438,7 @@ cdef class Parser(LineBuffer):
         self, Batch batch, uint32_t connection, int method, Envelope* envelope, bytes request_id
     ) except -1:
         """Append the request, or the reply that says what is wrong with its params."""
-        cdef Marks marks = mark(batch)
+        cdef Marks marks
         cdef uint32_t first = 0, count = 0
         cdef uint64_t weight = 0
         cdef uint32_t kind = KINDS[method]
@@ -392,18 +447,19 @@ cdef class Parser(LineBuffer):
         cdef object params = None
         cdef str complaint = None
         cdef int code = ERROR_PARAMS
-        if method == METHOD_LOGON:
+        cdef bint cold = method != METHOD_PING and not read_in_c(method)
+        mark(batch, &marks)
+        if cold:
             kind = KIND_ANSWER
             first = <uint32_t>len(batch.answers)
+        if method == METHOD_LOGON or method == METHOD_SUBSCRIBE or method == METHOD_UNSUBSCRIBE:
             try:
-                params = decode_params(envelope.params, decode_logon)
+                params = decode_params(envelope.params, decode_logon if method == METHOD_LOGON else decode_topics)
             except ValueError as error:
                 complaint = str(error)
-        elif method == METHOD_PING or method >= METHOD_SERVER_STATUS:
+        elif method == METHOD_PING or cold:
             if envelope.params is not NULL and not is_empty(envelope.params):
                 complaint = f"params: {METHOD_NAMES[method]} takes none"
-            if method >= METHOD_SERVER_STATUS:
-                first = <uint32_t>len(batch.answers)
         elif envelope.params is NULL:
             complaint = "params: is missing"
         else:
@@ -437,7 +493,7 @@ cdef class Parser(LineBuffer):
             self.transfers_left -= count
         elif method == METHOD_CREATE_ACCOUNTS:
             self.accounts_left -= count
-        elif method == METHOD_LOGON or method >= METHOD_SERVER_STATUS:
+        elif cold:
             batch.answers.append(b"")
             self.cold = Cold(METHOD_NAMES[method], params, batch.request_count - 1, first, request_id, envelope.jsonrpc)
             return OUTCOME_COLD

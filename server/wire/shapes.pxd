@@ -12,6 +12,13 @@ cdef enum FieldKind:
     KIND_FLAGS = 2
     KIND_BOOLEAN = 3
     KIND_LIMIT = 4                      # an integer whose maximum is reading.query_limit_max
+    KIND_SYMBOL = 5                     # 1 to 24 characters A-Z 0-9 . _ - in three words
+    KIND_TEXT = 6                       # printable ASCII of 1 to 24 characters, or an integer, in three words
+    KIND_NAME = 7                       # one of `names`: its index + minimum
+    KIND_BIT = 8                        # one of two `names`: the second sets the bit `maximum`
+    KIND_LINKS = 9                      # {"156":1001}: links of the batch; first and count of them
+    KIND_PRICES = 10                    # {"CF701":1402500}: days of the batch
+    KIND_PROFILE = 11                   # a name in reading.profiles: its index into seen.profile
 
 cdef struct Field:
     int kind
@@ -19,12 +26,13 @@ cdef struct Field:
     size_t offset                       # in the command struct
     uint64_t minimum
     uint64_t maximum
+    const Names* names                  # of KIND_NAME, KIND_BIT
 
 cdef struct Shape:
     Names names                         # of the fields, by index
     Names* flags                        # index = number of the flag's bit
     uint32_t required                   # bits of the fields that must be given
-    Field fields[16]
+    Field fields[32]
 
 cdef enum:                              # indices in the fields of the shapes, as far as the code names them
     TRANSFER_ID = 0
@@ -61,4 +69,7 @@ cdef list update_fields
 cdef list account_filter_fields
 cdef list query_filter_fields
 
-cdef void build_names(Names* names, list texts) except *    # at most 31 names of at most 31 bytes
+cdef dict choices                       # the names of KIND_NAME and KIND_BIT, by the field's name
+cdef size_t offset(const void* model, const void* member) noexcept
+cdef list build(Shape* shape, Names* flags, list fields)    # gives the fields back
+cdef void build_names(Names* names, list texts) except *    # at most 63 names of at most 31 bytes

@@ -15,8 +15,8 @@ cdef Filter filter_model
 
 
 cdef void build_names(Names* names, list texts) except *:
-    cdef const uint8_t* pointers[32]
-    cdef unsigned int lengths[32]
+    cdef const uint8_t* pointers[64]
+    cdef unsigned int lengths[64]
     cdef list padded = [text.encode() + bytes(32) for text in texts]
     cdef bytes name
     cdef int index
@@ -24,7 +24,7 @@ cdef void build_names(Names* names, list texts) except *:
         name = padded[index]
         pointers[index] = <const uint8_t*><const char*>name
         lengths[index] = <unsigned int>len(texts[index])
-    if len(texts) > 31 or not names_build(names, pointers, lengths, <int>len(texts)):
+    if len(texts) > 63 or not names_build(names, pointers, lengths, <int>len(texts)):
         raise ImportError(f"server.wire.shapes: no perfect hash for {texts}")
 
 
@@ -32,9 +32,32 @@ cdef size_t offset(const void* model, const void* member) noexcept:
     return <size_t>(<const char*>member - <const char*>model)
 
 
+choices = {
+    "side": ["buy", "sell"],
+    "type": ["limit", "market", "stop", "stop_limit"],
+    "time_in_force": ["day", "gtc", "gtd", "ioc", "fok"],
+    "self_trade_prevention": ["none", "cancel_newest", "cancel_oldest", "cancel_both", "decrement"],
+    "offset": ["auto", "open", "close", "close_today"],
+    "state": ["closed", "pre_open", "auction", "continuous", "halted"],
+    "session": ["closed", "pre_open", "auction", "continuous", "halted"],
+    "settlement": ["T+0", "T+1"],
+    "kind": ["spot", "futures"],
+    "pricing": ["maker", "median"],
+}
+cdef Names[16] choice_tables
+for place, texts in enumerate(choices.values()):
+    build_names(&choice_tables[place], texts)
+
+
+cdef const Names* choice_names(str name) except NULL:
+    return &choice_tables[list(choices).index(name)]
+
+
 cdef list build(Shape* shape, Names* flags, list fields):
     """Fields are (name, kind, offset, width, minimum, maximum, required)."""
     memset(shape, 0, sizeof(Shape))
+    if len(fields) > 32:
+        raise ImportError("server.wire.shapes: a shape has too many fields")
     shape.flags = flags
     build_names(&shape.names, [field[0] for field in fields])
     for index, (_, kind, place, width, minimum, maximum, required) in enumerate(fields):
@@ -43,6 +66,7 @@ cdef list build(Shape* shape, Names* flags, list fields):
         shape.fields[index].width = width
         shape.fields[index].minimum = minimum
         shape.fields[index].maximum = maximum
+        shape.fields[index].names = choice_names(fields[index][0]) if kind == KIND_NAME or kind == KIND_BIT else NULL
         if required:
             shape.required |= 1 << index
     return fields

@@ -185,7 +185,9 @@ static inline unsigned tb_plain(const uint8_t* p) {
 #endif
 }
 
-/* A fixed set of at most 31 names of 1 … 31 bytes: one multiplication finds the only candidate, four words confirm it. */
+/* A fixed set of at most 63 names of 1 … 31 bytes: one multiplication finds the only candidate, four words confirm it. */
+#define TB_NAME_SLOTS 128 /* and the 7 bits of tb_name_hash */
+
 typedef struct {
     uint64_t words[4];
     uint32_t length; /* 0: no name here */
@@ -194,7 +196,7 @@ typedef struct {
 
 typedef struct {
     uint64_t multiplier;
-    tb_name names[64];
+    tb_name names[TB_NAME_SLOTS];
 } tb_names;
 
 static const uint64_t tb_masks[40 + 1] = {
@@ -207,7 +209,7 @@ static const uint64_t tb_masks[40 + 1] = {
 static inline uint64_t tb_mask(int bytes) { return tb_masks[bytes < 0 ? 0 : bytes]; }
 
 static inline unsigned tb_name_hash(uint64_t multiplier, uint64_t first, uint64_t second) {
-    return (unsigned)(((first ^ (second << 3 | second >> 61)) * multiplier) >> 58);
+    return (unsigned)(((first ^ (second << 3 | second >> 61)) * multiplier) >> 57);
 }
 
 /* The index of the name of `length` (0 … 32) bytes at `p`, or -1. */
@@ -227,7 +229,7 @@ static TB_COLD int tb_names_build(tb_names* names, const uint8_t* const* texts, 
     int attempt, index;
     for (attempt = 0; attempt < 1000000; attempt++) {
         memset(names, 0, sizeof(*names));
-        for (index = 0; index < 64; index++)
+        for (index = 0; index < TB_NAME_SLOTS; index++)
             names->names[index].index = UINT32_MAX; /* so that the empty name is not found in an empty place */
         names->multiplier = multiplier;
         for (index = 0; index < count; index++) {
@@ -248,6 +250,38 @@ static TB_COLD int tb_names_build(tb_names* names, const uint8_t* const* texts, 
         multiplier = multiplier * 6364136223846793005ULL + 1442695040888963407ULL;
     }
     return 0;
+}
+
+/* --- symbols ------------------------------------------------------------------------------------ */
+
+/* How many of the next 24 bytes are of A-Z 0-9 . _ -, and these in three words, the first in the lowest byte. */
+static inline unsigned tb_symbol(const uint8_t* p, uint64_t* words) {
+    unsigned length;
+#if TB_SSE2
+    uint64_t good = 0;
+    int half;
+    for (half = 0; half < 2; half++) {
+        __m128i text = _mm_loadu_si128((const __m128i*)(p + 16 * half));
+        __m128i letter = _mm_sub_epi8(text, _mm_set1_epi8('A')), digit = _mm_sub_epi8(text, _mm_set1_epi8('0'));
+        __m128i valid = _mm_cmpeq_epi8(_mm_min_epu8(letter, _mm_set1_epi8(25)), letter);
+        valid = _mm_or_si128(valid, _mm_cmpeq_epi8(_mm_min_epu8(digit, _mm_set1_epi8(9)), digit));
+        valid = _mm_or_si128(valid, _mm_cmpeq_epi8(text, _mm_set1_epi8('.')));
+        valid = _mm_or_si128(valid, _mm_cmpeq_epi8(text, _mm_set1_epi8('_')));
+        valid = _mm_or_si128(valid, _mm_cmpeq_epi8(text, _mm_set1_epi8('-')));
+        good |= (uint64_t)(unsigned)_mm_movemask_epi8(valid) << (16 * half);
+    }
+    length = (unsigned)__builtin_ctzll(~good | 1ULL << 24);
+#else
+    for (length = 0; length < 24; length++) {
+        uint8_t c = p[length];
+        if (!((c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-'))
+            break;
+    }
+#endif
+    words[0] = tb_load64(p) & tb_mask((int)length);
+    words[1] = tb_load64(p + 8) & tb_mask((int)length - 8);
+    words[2] = tb_load64(p + 16) & tb_mask((int)length - 16);
+    return length;
 }
 
 /* --- writing ------------------------------------------------------------------------------------ */
@@ -370,6 +404,82 @@ static inline const uint8_t* tb_transfer_template(const uint8_t* p, tb_transfer*
     if (p[0] != '}' && p[0] != ',') /* the digits may go on as a fraction */
         return NULL;
     if (((out->debit | out->credit | out->amount) >> 63) | (out->ledger >> 32) | (out->code >> 16))
+        return NULL;
+    return p;
+}
+
+/* `,"method":"submit_orders","params":` behind the id. */
+static inline const uint8_t* tb_submit_orders_template(const uint8_t* p) {
+    return TB_IS(p, ",\"method\":\"submit_orders\",\"params\":") ? p + 35 : NULL;
+}
+
+typedef struct {
+    uint64_t client_hi, client_lo, account, symbol[3], quantity, price;
+    unsigned side, type, priced;
+} tb_order;
+
+/* `{"client_order_id":"…","account_id":…,"instrument":"…","side":"…","type":"…","quantity":…` and perhaps
+ * `,"price":…`, in this order, without blanks and with a hyphenated id. Returns the place behind the last digits,
+ * or NULL: then the general reader decides. */
+static inline const uint8_t* tb_order_template(const uint8_t* p, tb_order* out) {
+    unsigned length, good;
+    if (!TB_IS(p, "{\"client_order_id\":\""))
+        return NULL;
+    p += 20;
+    good = (unsigned)tb_uuid36(p, &out->client_hi, &out->client_lo);
+    if (!TB_IS(p + 36, "\",\"account_id\":"))
+        return NULL;
+    p += 51;
+    length = tb_digits(p, &out->account);
+    p += length;
+    good &= length != 0;
+    if (!TB_IS(p, ",\"instrument\":\""))
+        return NULL;
+    p += 15;
+    length = tb_symbol(p, out->symbol);
+    p += length;
+    good &= length != 0;
+    if (!TB_IS(p, "\",\"side\":\""))
+        return NULL;
+    p += 10;
+    if (TB_IS(p, "buy\"")) {
+        out->side = 0;
+        p += 4;
+    } else if (TB_IS(p, "sell\"")) {
+        out->side = 1;
+        p += 5;
+    } else
+        return NULL;
+    if (!TB_IS(p, ",\"type\":\""))
+        return NULL;
+    p += 9;
+    if (TB_IS(p, "limit\"")) {
+        out->type = 0;
+        p += 6;
+    } else if (TB_IS(p, "market\"")) {
+        out->type = 1;
+        p += 7;
+    } else
+        return NULL; /* stops are rare */
+    if (!TB_IS(p, ",\"quantity\":"))
+        return NULL;
+    p += 12;
+    length = tb_digits(p, &out->quantity);
+    p += length;
+    good &= length != 0;
+    out->priced = TB_IS(p, ",\"price\":");
+    out->price = 0;
+    if (out->priced) {
+        p += 9;
+        length = tb_digits(p, &out->price);
+        p += length;
+        good &= length != 0;
+    }
+    if (!good)
+        return NULL;
+    if (p[0] != '}' && p[0] != ',') /* the digits may go on as a fraction */
+        return NULL;
+    if ((out->account | out->quantity | out->price) >> 63)
         return NULL;
     return p;
 }

@@ -23,6 +23,21 @@ cdef extern from "text.h" nogil:
         Names* names, const uint8_t* const* texts, const unsigned int* lengths, int count) noexcept
     int find "tb_find" (const Names* names, const uint8_t* p, unsigned int length) noexcept     # index or -1
 
+    unsigned int symbol "tb_symbol" (const uint8_t* p, uint64_t* words) noexcept        # length, 0 … 24
+
+    ctypedef struct OrderText "tb_order":
+        uint64_t client_hi
+        uint64_t client_lo
+        uint64_t account
+        uint64_t symbol[3]
+        uint64_t quantity
+        uint64_t price
+        unsigned int side
+        unsigned int type
+        unsigned int priced
+    const uint8_t* submit_orders_template "tb_submit_orders_template" (const uint8_t* p) noexcept
+    const uint8_t* order_template "tb_order_template" (const uint8_t* p, OrderText* out) noexcept
+
     ctypedef struct TransferText "tb_transfer":
         uint64_t id_hi
         uint64_t id_lo

@@ -7,9 +7,17 @@ import numpy as np
 
 from engine._core.batch cimport Batch, Request
 from engine._core.codes cimport (
-    FOUND, KIND_ANSWER, KIND_CREATE_ACCOUNTS, KIND_CREATE_TRANSFERS, KIND_GET_ACCOUNT_BALANCES,
-    KIND_GET_ACCOUNT_TRANSFERS, KIND_LOOKUP_ACCOUNTS, KIND_LOOKUP_TRANSFERS, KIND_QUERY_ACCOUNTS,
-    KIND_QUERY_TRANSFERS, KIND_READ, KIND_REPLY, KIND_UPDATE_ACCOUNTS,
+    FOUND, KIND_BUST_TRADES, KIND_CANCEL_ORDERS, KIND_CREATE_ACCOUNTS, KIND_CREATE_INSTRUMENTS,
+    KIND_CREATE_TRADING_ACCOUNTS, KIND_CREATE_TRANSFERS, KIND_END_OF_DAY, KIND_GET_ACCOUNT_BALANCES,
+    KIND_GET_ACCOUNT_TRANSFERS, KIND_GET_BOOK, KIND_GET_EXECUTIONS, KIND_GET_INSTRUMENTS, KIND_GET_ORDERS,
+    KIND_GET_POSITIONS, KIND_GET_TRADES, KIND_LOOKUP_ACCOUNTS, KIND_LOOKUP_TRANSFERS, KIND_MASS_CANCEL,
+    KIND_QUERY_ACCOUNTS, KIND_QUERY_TRANSFERS, KIND_READ, KIND_REPLACE_ORDERS, KIND_REPLY, KIND_SET_SESSION,
+    KIND_SUBMIT_ORDERS, KIND_UPDATE_ACCOUNTS, KIND_UPDATE_INSTRUMENTS,
+)
+from engine._core.order_records import (
+    AMEND_COMMAND, BOOK_VIEW, DAY_COMMAND, EXECUTION_VIEW, FILL, INSTRUMENT_COMMAND, LEVEL_VIEW, LINK_COMMAND,
+    MASS_CANCEL_COMMAND, ORDER_COMMAND, ORDER_FILTER, ORDER_RESULT, ORDER_VIEW, POSITION_VIEW, SESSION_COMMAND,
+    TRADE_COMMAND, TRADE_VIEW, TRADING_ACCOUNT_COMMAND,
 )
 from engine._core.records import (
     ACCOUNT_COMMAND, ACCOUNT_VIEW, BALANCE_VIEW, FILTER, RESULT, TRANSFER_COMMAND, TRANSFER_VIEW, UPDATE_COMMAND,
@@ -29,11 +37,35 @@ cdef object items(const void* first, dtype, uint32_t count):
     return array
 
 
+cdef object order_items(Batch batch, const Request* request):
+    """The items of a request about orders, or None."""
+    cdef uint32_t first = request.item_first, count = request.item_count
+    if request.kind == KIND_CREATE_INSTRUMENTS or request.kind == KIND_UPDATE_INSTRUMENTS:
+        return items(batch.instruments + first, INSTRUMENT_COMMAND, count)
+    if request.kind == KIND_CREATE_TRADING_ACCOUNTS:
+        return items(batch.trading_accounts + first, TRADING_ACCOUNT_COMMAND, count)
+    if request.kind == KIND_SUBMIT_ORDERS:
+        return items(batch.orders + first, ORDER_COMMAND, count)
+    if request.kind == KIND_CANCEL_ORDERS or request.kind == KIND_REPLACE_ORDERS:
+        return items(batch.amends + first, AMEND_COMMAND, count)
+    if request.kind == KIND_MASS_CANCEL:
+        return items(batch.mass_cancels + first, MASS_CANCEL_COMMAND, count)
+    if request.kind == KIND_SET_SESSION:
+        return items(batch.sessions + first, SESSION_COMMAND, count)
+    if request.kind == KIND_END_OF_DAY:
+        return items(batch.days + first, DAY_COMMAND, count)
+    if request.kind == KIND_BUST_TRADES:
+        return items(batch.trade_commands + first, TRADE_COMMAND, count)
+    if KIND_GET_ORDERS <= request.kind <= KIND_GET_INSTRUMENTS:
+        return items(batch.order_filters + first, ORDER_FILTER, count)
+    return None
+
+
 def dump(Batch batch not None) -> list:
     """The requests of a batch with copies of their items.
 
-    Dictionaries of kind, scope, connection, reply_flags, id (JSON text), line (of a reply that stands ready) and
-    items (a record array, or None).
+    Dictionaries of kind, scope, connection, reply_flags, id (JSON text), line (of a reply that stands ready),
+    items (a record array, or None) and links (of the whole batch).
     """
     cdef const Request* request
     cdef uint32_t index
@@ -52,7 +84,7 @@ def dump(Batch batch not None) -> list:
         elif KIND_GET_ACCOUNT_TRANSFERS <= request.kind <= KIND_QUERY_TRANSFERS:
             array = items(batch.filters + request.item_first, FILTER, request.item_count)
         else:
-            array = None
+            array = order_items(batch, request)
         requests.append({
             "kind": request.kind,
             "scope": request.scope,
@@ -61,6 +93,7 @@ def dump(Batch batch not None) -> list:
             "id": b"" if request.kind == KIND_REPLY else text,
             "line": text if request.kind == KIND_REPLY else b"",
             "items": array,
+            "links": items(batch.links, LINK_COMMAND, batch.link_count),
         })
     return requests
 
@@ -74,6 +107,16 @@ def raw(Batch batch not None) -> bytes:
         items(batch.updates, UPDATE_COMMAND, batch.update_count).tobytes(),
         items(batch.ids, ID128, batch.id_count).tobytes(),
         items(batch.filters, FILTER, batch.filter_count).tobytes(),
+        items(batch.instruments, INSTRUMENT_COMMAND, batch.instrument_count).tobytes(),
+        items(batch.trading_accounts, TRADING_ACCOUNT_COMMAND, batch.trading_account_count).tobytes(),
+        items(batch.links, LINK_COMMAND, batch.link_count).tobytes(),
+        items(batch.orders, ORDER_COMMAND, batch.order_count).tobytes(),
+        items(batch.amends, AMEND_COMMAND, batch.amend_count).tobytes(),
+        items(batch.mass_cancels, MASS_CANCEL_COMMAND, batch.mass_cancel_count).tobytes(),
+        items(batch.sessions, SESSION_COMMAND, batch.session_count).tobytes(),
+        items(batch.days, DAY_COMMAND, batch.day_count).tobytes(),
+        items(batch.trade_commands, TRADE_COMMAND, batch.trade_command_count).tobytes(),
+        items(batch.order_filters, ORDER_FILTER, batch.order_filter_count).tobytes(),
         (<const char*>batch.text)[:batch.text_count] if batch.text_count else b"",
         batch.weight.to_bytes(8, "little"),
     ])
@@ -88,21 +131,77 @@ def counts(Batch batch not None) -> dict:
         "updates": batch.update_count,
         "ids": batch.id_count,
         "filters": batch.filter_count,
+        "instruments": batch.instrument_count,
+        "trading_accounts": batch.trading_account_count,
+        "links": batch.link_count,
+        "orders": batch.order_count,
+        "amends": batch.amend_count,
+        "mass_cancels": batch.mass_cancel_count,
+        "sessions": batch.session_count,
+        "days": batch.day_count,
+        "trade_commands": batch.trade_command_count,
+        "order_filters": batch.order_filter_count,
         "text": batch.text_count,
         "weight": batch.weight,
     }
 
 
-def answer(Batch batch not None, uint32_t index, records, uint32_t status=FOUND) -> None:
-    """Writes `records` (RESULT, ACCOUNT_VIEW, …) as the engine's answer to request `index`."""
-    cdef Request* request
+cdef int put(void* place, records, dtype) except -1:
+    """Copies records to their place in the batch."""
     cdef const uint8_t[::1] view
+    if records.dtype != dtype:
+        raise TypeError(f"records: expected {dtype}, got {records.dtype}")
+    if place is NULL:
+        raise MemoryError
+    if len(records):
+        view = np.ascontiguousarray(records).view(np.uint8)
+        memcpy(place, &view[0], len(records) * <uint64_t>dtype.itemsize)
+    return 0
+
+
+def answer(Batch batch not None, uint32_t index, records, uint32_t status=FOUND, *, more=None) -> None:
+    """Writes `records` (RESULT, ACCOUNT_VIEW, …) as the engine's answer to request `index`.
+
+    `more`: FILL records behind order results, which name them from 0; LEVEL_VIEW records behind a book's head.
+    """
+    cdef Request* request
     cdef uint32_t count = <uint32_t>len(records)
     cdef void* place
     if index >= batch.request_count:
         raise IndexError(f"index: the batch has {batch.request_count} requests")
     request = &batch.requests[index]
-    if request.kind < KIND_READ:
+    if KIND_SUBMIT_ORDERS <= request.kind <= KIND_BUST_TRADES:
+        dtype = ORDER_RESULT
+        if more is not None:
+            records = records.copy()
+            records["fill_first"] += batch.fill_count
+            put(batch.append_fills(<uint32_t>len(more)), more, FILL)
+        request.answer_first = batch.order_result_count
+        place = batch.append_order_results(count)
+    elif request.kind == KIND_GET_ORDERS:
+        dtype = ORDER_VIEW
+        request.answer_first = batch.order_view_count
+        place = batch.append_order_views(count)
+    elif request.kind == KIND_GET_TRADES:
+        dtype = TRADE_VIEW
+        request.answer_first = batch.trade_view_count
+        place = batch.append_trade_views(count)
+    elif request.kind == KIND_GET_POSITIONS:
+        dtype = POSITION_VIEW
+        request.answer_first = batch.position_view_count
+        place = batch.append_position_views(count)
+    elif request.kind == KIND_GET_EXECUTIONS:
+        dtype = EXECUTION_VIEW
+        request.answer_first = batch.execution_view_count
+        place = batch.append_execution_views(count)
+    elif request.kind == KIND_GET_BOOK or request.kind == KIND_GET_INSTRUMENTS:
+        dtype = BOOK_VIEW
+        request.answer_first = batch.book_view_count
+        place = batch.append_book_views(count)
+        request.reserved = batch.level_view_count
+        if more is not None:
+            put(batch.append_level_views(<uint32_t>len(more)), more, LEVEL_VIEW)
+    elif request.kind < KIND_READ:
         dtype = RESULT
         request.answer_first = batch.result_count
         place = batch.append_results(count)
@@ -120,15 +219,9 @@ def answer(Batch batch not None, uint32_t index, records, uint32_t status=FOUND)
         place = batch.append_transfer_views(count)
     else:
         raise ValueError(f"index: a request of kind {request.kind} takes no records")
-    if records.dtype != dtype:
-        raise TypeError(f"records: expected {dtype}, got {records.dtype}")
-    if place is NULL:
-        raise MemoryError
+    put(place, records, dtype)
     request.answer_count = count
     request.status = status
-    if count:
-        view = np.ascontiguousarray(records).view(np.uint8)
-        memcpy(place, &view[0], count * <uint64_t>dtype.itemsize)
 
 
 def ones(dtype, count: int):
@@ -136,7 +229,7 @@ def ones(dtype, count: int):
     array = np.zeros(count, dtype)
     for name in dtype.names:
         if name not in ("reserved", "flags", "state"):
-            array[name] = 1
+            array[name] = 0x41 if name.startswith("symbol_") else 1
     return array
 
 

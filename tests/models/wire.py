@@ -7,14 +7,29 @@ one that is answered with an error.
 
 import json
 import re
-import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from engine.results import AMOUNT_ALL, AccountFlag, FilterFlag, TransferFlag, UpdateField
+from tests.models import order_params
+from tests.models.values import (
+    INT63,
+    Number,
+    Pairs,
+    Read,
+    WireError,
+    array,
+    boolean,
+    flags,
+    integer,
+    members,
+    require,
+    uuid_number,
+)
 
-INT63 = 2**63 - 1
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 BLANK = " \t\r"
 FORBIDDEN = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 RESOLVING = TransferFlag.POST_PENDING_TRANSFER | TransferFlag.VOID_PENDING_TRANSFER
@@ -62,28 +77,8 @@ class Told:
 FATAL = (-32700, -32004)
 ALWAYS = frozenset({"logon", "ping"})
 """Methods that need no permission."""
-ANSWERED = frozenset({"logon", "server_status", "take_snapshot"})
+ANSWERED = frozenset({"logon", "server_status", "take_snapshot", "subscribe", "unsubscribe"})
 """Methods that the server answers beside the engine; a batch holds only the place of the answer."""
-
-
-class WireError(Exception):
-    """The code and the path of an error."""
-
-    def __init__(self, code: int, path: str = "") -> None:
-        super().__init__(code, path)
-        self.code = code
-        self.path = path
-
-
-@dataclass(frozen=True)
-class Number:
-    """A number as it was written."""
-
-    text: str
-
-
-class Pairs(list[tuple[str, Any]]):
-    """The members of an object, as written, duplicates included."""
 
 
 def read_stream(data: bytes, limits: Limits) -> tuple[list[Asked | Refused], bool]:
@@ -140,7 +135,8 @@ def read_line(line: bytes, limits: Limits) -> Asked | Refused:
         items = METHODS[method](params, limits)
     except WireError as error:
         return Refused(error.code, request_id, error.path)
-    return Asked("answer" if method in ANSWERED else method, request_id, "jsonrpc" in raw, tuple(items))
+    method = "answer" if method in ANSWERED else order_params.SAME_KIND.get(method, method)
+    return Asked(method, request_id, "jsonrpc" in raw, tuple(items))
 
 
 def agree(parsed: list[Asked | Told], said: list[Asked | Refused]) -> bool:
@@ -228,72 +224,7 @@ def usable_id(raw: str) -> str | None:
     return None
 
 
-# --- values -----------------------------------------------------------------------------------------------------------
-
-
-def integer(low: int, high: int) -> Callable[[Any, str], int]:
-    """Digits, or a string of digits, from `low` to `high`."""
-
-    def read(value: Any, path: str) -> int:
-        text = value.text if isinstance(value, Number) else value
-        if not isinstance(text, str) or not re.fullmatch(r"0|[1-9][0-9]*", text, re.ASCII) or len(text) > 30:
-            raise WireError(-32602, path)
-        if not low <= int(text) <= high:
-            raise WireError(-32602, path)
-        return int(text)
-
-    return read
-
-
-def uuid_number(value: Any, path: str) -> int:
-    """UUID text in either case, with all four hyphens or none."""
-    plain = "[0-9a-fA-F]{32}"
-    hyphenated = "-".join(f"[0-9a-fA-F]{{{n}}}" for n in (8, 4, 4, 4, 12))
-    if not isinstance(value, str) or not re.fullmatch(f"{plain}|{hyphenated}", value):
-        raise WireError(-32602, path)
-    return uuid.UUID(value).int
-
-
-def flags(kind: type[AccountFlag] | type[TransferFlag]) -> Callable[[Any, str], int]:
-    """Read an array of names, each once."""
-    names = {flag.name.lower(): flag for flag in kind if flag.name}
-
-    def read(value: Any, path: str) -> int:
-        if not isinstance(value, list) or isinstance(value, Pairs):
-            raise WireError(-32602, path)
-        total = 0
-        for index, name in enumerate(value):
-            if not isinstance(name, str) or name not in names or total & names[name]:
-                raise WireError(-32602, f"{path}[{index}]")
-            total |= names[name]
-        return int(total)
-
-    return read
-
-
-def boolean(value: Any, path: str) -> bool:
-    if not isinstance(value, bool):
-        raise WireError(-32602, path)
-    return value
-
-
-def members(value: Any, path: str, shape: dict[str, Callable[[Any, str], Any]]) -> dict[str, Any]:
-    """Read an object of a shape; whatever comes first in the text and is wrong is the error."""
-    if not isinstance(value, Pairs):
-        raise WireError(-32602, path)
-    given: dict[str, Any] = {}
-    for name, item in value:
-        if name not in shape or name in given:
-            raise WireError(-32602, f"{path}.{name[:40]}")
-        given[name] = shape[name](item, f"{path}.{name}")
-    return given
-
-
-def require(given: dict[str, Any], path: str, *names: str) -> None:
-    for name in names:
-        if name not in given:
-            raise WireError(-32602, f"{path}.{name}")
-
+# --- items -----------------------------------------------------------------------------------------------------------
 
 USER_DATA = {
     "user_data_128": uuid_number,
@@ -323,7 +254,7 @@ TRANSFER = {
     **USER_DATA,
 }
 UPDATE = {"id": integer(0, INT63), "overdraft_limit": integer(0, INT63), "frozen": boolean}
-LOGON = {"channel", "key", "timestamp", "nonce", "signature", "int64"}
+LOGON = {"channel", "key", "timestamp", "nonce", "signature", "int64", "cancel_on_disconnect"}
 
 
 def account(value: Any, path: str) -> dict[str, Any]:
@@ -367,17 +298,6 @@ def transfer_id(value: Any, path: str) -> dict[str, Any]:
 
 
 # --- params -----------------------------------------------------------------------------------------------------------
-
-Read = Callable[[Any, Limits], list[dict[str, Any]]]
-
-
-def array(item: Callable[[Any, str], dict[str, Any]]) -> Read:
-    def read(params: Any, limits: Limits) -> list[dict[str, Any]]:
-        if not isinstance(params, list) or isinstance(params, Pairs):
-            raise WireError(-32602, "params")
-        return [item(value, f"params[{index}]") for index, value in enumerate(params)]
-
-    return read
 
 
 def search(*, of_account: bool) -> Read:
@@ -439,6 +359,7 @@ def logon(params: Any, limits: Limits) -> list[dict[str, Any]]:
         or not re.fullmatch(r"0|[1-9][0-9]{0,18}", stamp)
         or int(stamp) > INT63
         or given.get("int64", "number") not in ("number", "string")
+        or not isinstance(given.get("cancel_on_disconnect", False), bool)
         or any(signed) != all(signed)
         or all(signed) == (given.get("key") is not None)
     ):
@@ -460,4 +381,5 @@ METHODS: dict[str, Read] = {
     "get_account_balances": search(of_account=True),
     "query_accounts": search(of_account=False),
     "query_transfers": search(of_account=False),
+    **order_params.METHODS,
 }

@@ -4,8 +4,14 @@ import json
 from typing import Any
 
 from engine._core.batch import Batch
+from engine._core.codes import KIND
 from server import wire
 from server.wire import tools
+
+KINDS = {name.removeprefix("KIND_"): number for name, number in KIND.items()}
+CREATE_ACCOUNTS, CREATE_TRANSFERS = KINDS["CREATE_ACCOUNTS"], KINDS["CREATE_TRANSFERS"]
+LOOKUP_ACCOUNTS, LOOKUP_TRANSFERS = KINDS["LOOKUP_ACCOUNTS"], KINDS["LOOKUP_TRANSFERS"]
+REPLY, ANSWER, PING = KINDS["REPLY"], KINDS["ANSWER"], KINDS["PING"]
 
 UUID = "018f3c1e-7b1a-7c2d-9e4f-0123456789ab"
 TRANSFER = {

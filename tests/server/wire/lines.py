@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 from engine.results import AccountFlag, TransferFlag
+from tests.server.wire.order_lines import ORDER_METHODS, OrderItems
 
 ACCOUNT_FLAGS = [flag.name.lower() for flag in AccountFlag if flag.name]
 TRANSFER_FLAGS = [flag.name.lower() for flag in TransferFlag if flag.name]
@@ -23,7 +24,7 @@ ODD = [
 ]  # fmt: skip
 
 
-class Lines:
+class Lines(OrderItems):
     """A source of lines; `spoil` is how likely each value, member or line is made wrong."""
 
     def __init__(self, random: Random, spoil: float = 0.02) -> None:
@@ -194,6 +195,7 @@ class Lines:
             members.append(self.member("nonce", self.string("n")))
             members.append(self.member("signature", self.string("00ff")))
         members += self.optional("int64", lambda: self.string(self.random.choice(["string", "number", "x"])))
+        members += self.optional("cancel_on_disconnect", self.boolean)
         return self.object(members)
 
     # --- lines ---
@@ -210,6 +212,8 @@ class Lines:
             return self.odd()
         if method in items:
             return self.array([items[method]() for _ in range(self.random.choice([0, 1, 1, 1, 2, 3]))])
+        if method in ORDER_METHODS:
+            return self.order_params(method)
         if method in {"ping", "server_status", "take_snapshot"}:
             return self.random.choice([None, None, "{}", "[]", "[ ]"])
         if method == "logon":
@@ -227,7 +231,7 @@ class Lines:
 
     def method(self) -> str:
         if self.chance(self.spoil):
-            return self.random.choice(["", "create_transfer", "submit_orders", "Ping", "create_transfers "])
+            return self.random.choice(["", "create_transfer", "submit_order", "Ping", "create_transfers "])
         return self.random.choice(METHODS)
 
     def line(self) -> bytes:
@@ -268,5 +272,6 @@ class Lines:
 METHODS = [
     "create_transfers", "create_transfers", "create_transfers", "create_accounts", "update_accounts",
     "lookup_accounts", "lookup_transfers", "get_account_transfers", "get_account_balances", "query_accounts",
-    "query_transfers", "ping", "logon", "server_status", "take_snapshot",
+    "query_transfers", "ping", "logon", "server_status", "take_snapshot", *ORDER_METHODS,
+    "submit_orders", "submit_orders",
 ]  # fmt: skip

@@ -7,21 +7,11 @@ from typing import Any
 
 from engine._core.batch import Batch
 from server import wire
+from tests.models import order_params
 from tests.models.wire import Asked, Limits, Told
+from tests.server.wire.asking import KINDS, REPLY
 
-NAMES = {
-    1: "create_accounts",
-    2: "create_transfers",
-    3: "update_accounts",
-    17: "lookup_accounts",
-    18: "lookup_transfers",
-    19: "get_account_transfers",
-    20: "get_account_balances",
-    21: "query_accounts",
-    22: "query_transfers",
-    34: "answer",
-    35: "ping",
-}
+NAMES = {number: name.lower() for name, number in KINDS.items()}
 USER_DATA = ("user_data_64", "user_data_32")
 FIELDS = {
     "create_accounts": ("id", "ledger", "code", "flags", "overdraft_limit", "timestamp", *USER_DATA),
@@ -34,16 +24,21 @@ FIELDS = {
 FILTER = ("account_id", "timestamp_min", "timestamp_max", "ledger", "limit", "code", "flags", *USER_DATA)
 
 
+SESSION = 9
+PROFILES = wire.Profiles(order_params.PROFILES)
+
+
 def make_parser(limits: Limits) -> wire.Parser:
     """A parser with these limits, whose batches are never full."""
     parser = wire.Parser(
+        profiles=PROFILES,
         line_max=limits.line_max,
         items_max=limits.items_max,
         query_limit_max=limits.query_limit_max,
         batch_items_max=2**30,
     )
     mask = sum(wire.Method[name.upper()] for name in limits.allowed)
-    parser.allow(mask, 7, logged_on=limits.logged_on, int64_strings=False)
+    parser.allow(mask, 7, logged_on=limits.logged_on, int64_strings=False, session=SESSION)
     return parser
 
 
@@ -71,8 +66,38 @@ def parse(pieces: Iterable[bytes], limits: Limits) -> tuple[Batch, bool]:
     return batch, closed
 
 
-def item_values(method: str, item: dict[str, int]) -> dict[str, Any]:
+def text_of(item: dict[str, int], name: str) -> str:
+    """Three words as the text that they are."""
+    words = b"".join(item.pop(f"{name}_{index}").to_bytes(8, "little") for index in range(3))
+    text = words.rstrip(b"\0")
+    assert b"\0" not in text
+    return text.decode("ascii")
+
+
+def order_values(method: str, item: dict[str, int], links: list[tuple[int, ...]]) -> dict[str, Any]:
+    """One item of an order method in the names of the model."""
+    values: dict[str, Any] = item
+    for name in ("reserved", "reserved_2"):
+        assert not values.pop(name, 0)
+    if "symbol_0" in values:
+        values["instrument"] = text_of(item, "symbol")
+    if "client_order_id_lo" in values:
+        values["client_order_id"] = values.pop("client_order_id_hi") << 64 | values.pop("client_order_id_lo")
+    if method == "create_trading_accounts":
+        values["owner"], values["desk"] = text_of(item, "owner"), text_of(item, "desk")
+        first = values.pop("link_first")
+        mine = links[first : first + values.pop("link_count")]
+        assert not any(link[2] for link in mine)
+        values["accounts"] = [(link[1], link[0]) for link in mine]
+    if method in {"submit_orders", "mass_cancel"}:
+        assert values.pop("session") == (SESSION if method == "submit_orders" else 0)
+    return values
+
+
+def item_values(method: str, item: dict[str, int], links: list[tuple[int, ...]]) -> dict[str, Any]:
     """One item in the names of the protocol."""
+    if method in order_params.METHODS:
+        return order_values(method, item, links)
     if method == "lookup_accounts":
         assert item["hi"] == 0
         return {"id": item["lo"]}
@@ -91,7 +116,7 @@ def in_words(dump: list[dict[str, Any]]) -> list[Asked | Told]:
     """Turn a dump into what the model gives."""
     said: list[Asked | Told] = []
     for request in dump:
-        if request["kind"] == 33:
+        if request["kind"] == REPLY:
             reply = json.loads(request["line"])
             error = reply["error"]
             raw = request["line"].decode()
@@ -101,6 +126,7 @@ def in_words(dump: list[dict[str, Any]]) -> list[Asked | Told]:
         method = NAMES[request["kind"]]
         array = request["items"]
         rows = [] if array is None else array.tolist()
-        items = tuple(item_values(method, dict(zip(array.dtype.names, row, strict=True))) for row in rows)
+        links = [] if array is None else request["links"].tolist()
+        items = tuple(item_values(method, dict(zip(array.dtype.names, row, strict=True)), links) for row in rows)
         said.append(Asked(method, request["id"].decode(), bool(request["reply_flags"] & 1), items))
     return said

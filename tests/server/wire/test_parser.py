@@ -10,7 +10,22 @@ from engine._core.batch import Batch
 from engine.results import Status
 from server import wire
 from server.wire import tools
-from tests.server.wire.asking import ACCOUNT, TRANSFER, bad, good, line, make_parser, parse
+from tests.server.wire.asking import (
+    ACCOUNT,
+    ANSWER,
+    CREATE_ACCOUNTS,
+    CREATE_TRANSFERS,
+    LOOKUP_ACCOUNTS,
+    LOOKUP_TRANSFERS,
+    PING,
+    REPLY,
+    TRANSFER,
+    bad,
+    good,
+    line,
+    make_parser,
+    parse,
+)
 
 # --- framing ----------------------------------------------------------------------------------------------------------
 
@@ -40,7 +55,7 @@ def test_a_line_waits_for_its_lf():
 def test_a_line_that_is_too_long_is_fatal_also_before_its_end(ending: bytes):
     data = line("ping", {})
     limit = len(data) - 1
-    assert good(data, line_max=limit)["kind"] == 35
+    assert good(data, line_max=limit)["kind"] == PING
     code, request_id, message = bad(data[:-1] + b" " + ending, line_max=limit)
     assert (code, request_id) == (wire.ErrorCode.TOO_LARGE, None)
     assert message == f"a line is longer than {limit} bytes"
@@ -53,7 +68,7 @@ def test_after_a_fatal_error_nothing_is_read():
     parser.feed(line("ping", {}))
     assert parser.parse(batch, 1) == wire.CLOSE
     assert parser.buffered == 0
-    assert [request["kind"] for request in tools.dump(batch)] == [35, 33]
+    assert [request["kind"] for request in tools.dump(batch)] == [PING, REPLY]
 
 
 def test_an_error_that_is_not_fatal_does_not_touch_its_neighbours():
@@ -62,7 +77,7 @@ def test_an_error_that_is_not_fatal_does_not_touch_its_neighbours():
         + line("create_transfers", [TRANSFER, TRANSFER | {"code": 65536}], 2)
         + line("create_transfers", [TRANSFER], 3)
     )
-    assert [request["kind"] for request in requests] == [2, 33, 2]
+    assert [request["kind"] for request in requests] == [CREATE_TRANSFERS, REPLY, CREATE_TRANSFERS]
     assert counts["transfers"] == 2
 
 
@@ -215,7 +230,7 @@ def test_params_before_the_method_do_not_lead_it_astray():
     accounts = f'{{"params":{json.dumps([ACCOUNT])},"id":2,"method":"create_accounts"}}\n'.encode()
     empty = b'{"params":[],"id":3,"method":"lookup_transfers"}\n'
     _, requests, counts = parse((transfers + accounts + empty) * 3)
-    assert [request["kind"] for request in requests] == [2, 1, 18] * 3
+    assert [request["kind"] for request in requests] == [CREATE_TRANSFERS, CREATE_ACCOUNTS, LOOKUP_TRANSFERS] * 3
     assert (counts["transfers"], counts["accounts"], counts["ids"]) == (3, 3, 0)
 
 
@@ -240,7 +255,7 @@ def test_names_with_escapes_are_the_same_names():
 
 
 def test_unknown_methods_and_those_of_later_releases_are_named():
-    for method in ("nope", "submit_orders", "set_limits", "Ping", "ping ", "", "x" * 100):
+    for method in ("nope", "submit_order", "set_limits", "Ping", "ping ", "", "x" * 100):
         code, request_id, message = bad(line(method, []))
         assert (code, request_id) == (wire.ErrorCode.UNKNOWN_METHOD, 1)
         assert message.startswith("unknown method: ")
@@ -254,7 +269,7 @@ def test_what_is_not_allowed_is_told_apart_by_the_logon():
         assert parser.parse(batch, 1) == wire.IDLE
         first, *others = tools.dump(batch)
         assert json.loads(first["line"])["error"]["code"] == code
-        assert [request["kind"] for request in others] == [17, 35]
+        assert [request["kind"] for request in others] == [LOOKUP_ACCOUNTS, PING]
         assert tools.counts(batch)["transfers"] == 0
 
 
@@ -262,7 +277,7 @@ def test_a_fresh_parser_allows_only_ping_and_logon():
     parser, batch = wire.Parser(), Batch()
     parser.feed(line("ping", {}) + line("query_accounts", {}) + line("logon", {"channel": "a", "key": "b"}))
     assert parser.parse(batch, 1) == wire.COLD
-    assert [request["kind"] for request in tools.dump(batch)] == [35, 33, 34]
+    assert [request["kind"] for request in tools.dump(batch)] == [PING, REPLY, ANSWER]
 
 
 def test_requests_carry_scope_connection_and_the_form_of_replies():
@@ -279,7 +294,7 @@ def test_requests_carry_scope_connection_and_the_form_of_replies():
 
 @pytest.mark.parametrize("params", ["", ',"params":{}', ',"params":[ ]'])
 def test_ping_takes_no_params(params: str):
-    assert good(f'{{"id":1,"method":"ping"{params}}}\n'.encode())["kind"] == 35
+    assert good(f'{{"id":1,"method":"ping"{params}}}\n'.encode())["kind"] == PING
 
 
 @pytest.mark.parametrize("params", ["1", "null", "[1]", '{"a":1}', '"x"'])
@@ -348,7 +363,7 @@ def test_what_an_administrator_asks_is_answered_by_the_server(method: str):
         assert parser.parse(batch, 1) == wire.COLD
         assert parser.cold == wire.Cold(method, None, place, place, b"%d" % (place + 1), jsonrpc=False)
     assert parser.parse(batch, 1) == wire.IDLE
-    assert [request["kind"] for request in tools.dump(batch)] == [34, 34, 35]
+    assert [request["kind"] for request in tools.dump(batch)] == [ANSWER, ANSWER, PING]
     assert bad(line(method, [1]))[2] == f"params: {method} takes none"
 
 
@@ -365,8 +380,16 @@ def test_capacity_refuses_the_whole_request_before_it_enters():
     )
     assert parser.parse(batch, 1) == wire.IDLE
     requests = tools.dump(batch)
-    assert [request["kind"] for request in requests] == [2, 33, 2, 33, 1, 33, 17]
-    told = [json.loads(request["line"])["error"] for request in requests if request["kind"] == 33]
+    assert [request["kind"] for request in requests] == [
+        CREATE_TRANSFERS,
+        REPLY,
+        CREATE_TRANSFERS,
+        REPLY,
+        CREATE_ACCOUNTS,
+        REPLY,
+        LOOKUP_ACCOUNTS,
+    ]
+    told = [json.loads(request["line"])["error"] for request in requests if request["kind"] == REPLY]
     assert [error["code"] for error in told] == [wire.ErrorCode.CAPACITY_REACHED] * 3
     assert told[0]["message"] == "transfers_capacity_reached: there is room for 1 more transfers"
     assert told[2]["message"] == "accounts_capacity_reached: there is room for 0 more accounts"

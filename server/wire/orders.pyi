@@ -1,0 +1,6 @@
+from collections.abc import Mapping
+
+class Profiles:
+    names: tuple[str, ...]
+    def __init__(self, profiles: Mapping[str, Mapping[str, int | str]]) -> None: ...
+    def replace(self, profiles: Mapping[str, Mapping[str, int | str]]) -> None: ...
