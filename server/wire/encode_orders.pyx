@@ -406,3 +406,242 @@ cdef int put_order_answer(Out* out, Batch batch, const Request* request, bint qu
     if request.kind == KIND_BUST_TRADES:
         return put_trade_results(out, batch, request, quoted)
     return put_results(out, batch, request, quoted)
+
+
+# --- notifications ------------------------------------------------------------------------------
+
+cdef Out lines                          # kept from call to call
+
+
+cdef const uint8_t[::1] bytes_of(array, dtype):
+    """The bytes of a record array, which is not copied when it is contiguous."""
+    if array.dtype != dtype:
+        raise TypeError(f"records: expected {dtype}, got {array.dtype}")
+    return np.ascontiguousarray(array).view(np.uint8)
+
+
+cdef uint8_t* begin(const char* method) except NULL:
+    cdef uint8_t* p = room(&lines, VIEW_ROOM)
+    if p is NULL:
+        raise MemoryError
+    return put(put(put(p, b'{"method":"'), method), b'","params":')
+
+
+def execution_lines(views, uint64_t prev_seq, bint quoted) -> bytes:
+    """`execution` notifications of EXECUTION_VIEW records in order; `prev_seq` is that before the first."""
+    cdef const uint8_t[::1] raw
+    cdef const ExecutionView* view
+    cdef uint8_t* p
+    cdef size_t index, count = len(views)
+    if count == 0:
+        return b""
+    raw = bytes_of(views, EXECUTION_VIEW)
+    try:
+        for index in range(count):
+            view = <const ExecutionView*>&raw[index * sizeof(ExecutionView)]
+            p = put_execution(begin(b"execution"), view, quoted)
+            p = put64(put(p, b',"prev_seq":'), prev_seq, quoted)
+            done(&lines, put(p, b"}}\n"))
+            prev_seq = view.batch
+        return take(&lines)
+    finally:
+        reset(&lines)
+
+
+def trade_lines(views, uint64_t prev_seq, bint quoted, uint64_t seq=0) -> bytes:
+    """`trade` notifications of TRADE_VIEW records in order. `seq`: that of all, in place of the trades' own."""
+    cdef const uint8_t[::1] raw
+    cdef TradeView view
+    cdef uint8_t* p
+    cdef size_t index, count = len(views)
+    if count == 0:
+        return b""
+    raw = bytes_of(views, TRADE_VIEW)
+    try:
+        for index in range(count):
+            memcpy(&view, &raw[index * sizeof(TradeView)], sizeof(TradeView))
+            if seq:
+                view.batch = seq
+            p = put_tape(begin(b"trade"), &view, quoted)
+            p = put64(put(p, b',"prev_seq":'), prev_seq, quoted)
+            done(&lines, put(p, b"}}\n"))
+            prev_seq = view.batch
+        return take(&lines)
+    finally:
+        reset(&lines)
+
+
+cdef int put_changes(
+    const LevelView* old, uint32_t old_count, const LevelView* new, uint32_t count, bint bids, bint quoted
+) except -1:
+    """The levels of one side that differ, best first; those that are gone have quantity 0. Returns how many."""
+    cdef uint32_t i = 0, j = 0
+    cdef int changed = 0
+    cdef uint8_t* p
+    cdef bint gone, come
+    while i < old_count or j < count:
+        p = room(&lines, LEVEL_ROOM)
+        if p is NULL:
+            raise MemoryError
+        if i < old_count and j < count and old[i].price == new[j].price:
+            gone = come = False
+        elif j == count:
+            gone, come = True, False
+        elif i == old_count:
+            gone, come = False, True
+        else:
+            gone = (old[i].price > new[j].price) == bids
+            come = not gone
+        if gone or come or old[i].quantity != new[j].quantity or old[i].orders != new[j].orders:
+            if changed:
+                p[0] = c','
+                p += 1
+            if gone:
+                p = put_level(p, old[i].price, 0, 0, quoted)
+            else:
+                p = put_level(p, new[j].price, new[j].quantity, new[j].orders, quoted)
+            done(&lines, p)
+            changed += 1
+        if not come:
+            i += 1
+        if not gone:
+            j += 1
+    return changed
+
+
+def book_line(
+    str method not None, head, levels, old_head, old_levels, uint64_t seq, uint64_t prev_seq, bint quoted,
+) -> bytes:
+    """A `book` notification: what differs from the older image (levels that are gone have quantity 0), or with None
+    as the older image all of it with `"snapshot":true`. Heads are BOOK_VIEW, levels LEVEL_VIEW: bids, then asks.
+    """
+    cdef const uint8_t[::1] head_raw = bytes_of(np.atleast_1d(head), BOOK_VIEW)
+    cdef const uint8_t[::1] new_raw, old_raw
+    cdef const uint8_t[::1] old_head_raw
+    cdef const BookView* view = <const BookView*>&head_raw[0]
+    cdef const BookView* old_view = NULL
+    cdef const LevelView* new = NULL
+    cdef const LevelView* old = NULL
+    cdef uint32_t old_bids = 0, old_asks = 0
+    cdef bytes name = method.encode()
+    cdef uint8_t* p
+    if len(levels):
+        new_raw = bytes_of(levels, LEVEL_VIEW)
+        new = <const LevelView*>&new_raw[0]
+    if old_head is not None:
+        old_head_raw = bytes_of(np.atleast_1d(old_head), BOOK_VIEW)
+        old_view = <const BookView*>&old_head_raw[0]
+        old_bids, old_asks = old_view.bids, old_view.asks
+        if len(old_levels):
+            old_raw = bytes_of(old_levels, LEVEL_VIEW)
+            old = <const LevelView*>&old_raw[0]
+    try:
+        p = put(put_symbol(put(begin(name), b'{"instrument":'), &view.symbol_0), b',"bids":[')
+        done(&lines, p)
+        put_changes(old, old_bids, new, view.bids, True, quoted)
+        p = room(&lines, LEVEL_ROOM)
+        if p is NULL:
+            raise MemoryError
+        done(&lines, put(p, b'],"asks":['))
+        put_changes(old + old_bids, old_asks, new + view.bids, view.asks, False, quoted)
+        p = room(&lines, VIEW_ROOM)
+        if p is NULL:
+            raise MemoryError
+        p = put_state(put(p, b']'), view, quoted)
+        finish(p, old_view is NULL, seq, prev_seq, quoted)
+        return take(&lines)
+    finally:
+        reset(&lines)
+
+
+cdef int finish(uint8_t* p, bint snapshot, uint64_t seq, uint64_t prev_seq, bint quoted) except -1:
+    """The end of a notification's params."""
+    if snapshot:
+        p = put(p, b',"snapshot":true')
+    p = put64(put(p, b',"seq":'), seq, quoted)
+    p = put64(put(p, b',"prev_seq":'), prev_seq, quoted)
+    done(&lines, put(p, b"}}\n"))
+    return 0
+
+
+def top_line(head, levels, bint snapshot, uint64_t seq, uint64_t prev_seq, bint quoted) -> bytes:
+    """A `bbo` notification: the best level of each side, null where there is none."""
+    cdef const uint8_t[::1] head_raw = bytes_of(np.atleast_1d(head), BOOK_VIEW)
+    cdef const uint8_t[::1] raw
+    cdef const BookView* view = <const BookView*>&head_raw[0]
+    cdef const LevelView* level = NULL
+    cdef uint8_t* p
+    if len(levels):
+        raw = bytes_of(levels, LEVEL_VIEW)
+        level = <const LevelView*>&raw[0]
+    try:
+        p = put(put_symbol(put(begin(b"bbo"), b'{"instrument":'), &view.symbol_0), b',"bid":')
+        if view.bids:
+            p = put_level(p, level.price, level.quantity, level.orders, quoted)
+            level += view.bids
+        else:
+            p = put(p, b"null")
+        p = put(p, b',"ask":')
+        if view.asks:
+            p = put_level(p, level.price, level.quantity, level.orders, quoted)
+        else:
+            p = put(p, b"null")
+        p = put_name(put(p, b',"session":'), session_names, view.session)
+        p = put64(put(p, b',"last_price":'), view.last_price, quoted)
+        finish(p, snapshot, seq, prev_seq, quoted)
+        return take(&lines)
+    finally:
+        reset(&lines)
+
+
+def auction_line(head, bint snapshot, uint64_t seq, uint64_t prev_seq, bint quoted) -> bytes:
+    """An `auction` notification: the session and what would be uncrossed now."""
+    cdef const uint8_t[::1] raw = bytes_of(np.atleast_1d(head), BOOK_VIEW)
+    cdef const BookView* view = <const BookView*>&raw[0]
+    cdef uint8_t* p
+    try:
+        p = put_symbol(put(begin(b"auction"), b'{"instrument":'), &view.symbol_0)
+        p = put_name(put(p, b',"session":'), session_names, view.session)
+        p = put(put(p, b',"cancels":'), b"false" if view.flags & SESSION_NO_CANCEL else b"true")
+        p = put64(put(p, b',"indicative_price":'), view.indicative_price, quoted)
+        p = put64(put(p, b',"indicative_quantity":'), view.indicative_quantity, quoted)
+        p = put64(put(p, b',"reference_price":'), view.reference_price, quoted)
+        finish(p, snapshot, seq, prev_seq, quoted)
+        return take(&lines)
+    finally:
+        reset(&lines)
+
+
+def orders_line(str symbol not None, views, bint snapshot, uint64_t seq, uint64_t prev_seq, bint quoted) -> bytes:
+    """An `orders` notification of ORDER_VIEW records: order, side, price and what is visible; quantity 0 = gone."""
+    cdef const uint8_t[::1] raw
+    cdef const OrderView* view
+    cdef size_t index, count = len(views)
+    cdef bytes name = symbol.encode("ascii")
+    cdef uint8_t* p
+    if count:
+        raw = bytes_of(views, ORDER_VIEW)
+    try:
+        p = put(begin(b"orders"), b'{"instrument":"')
+        memcpy(p, <const char*>name, len(name))
+        done(&lines, put(p + len(name), b'","orders":['))
+        for index in range(count):
+            p = room(&lines, VIEW_ROOM)
+            if p is NULL:
+                raise MemoryError
+            view = <const OrderView*>&raw[index * sizeof(OrderView)]
+            p = put64(put(p, b',{"order_id":' if index else b'{"order_id":'), view.order_id, quoted)
+            p = put_name(put(p, b',"side":'), sides, view.side)
+            p = put64(put(p, b',"price":'), view.price, quoted)
+            p = put64(put(p, b',"quantity":'), view.visible_quantity, quoted)
+            p = put64(put(p, b',"timestamp":'), view.updated, quoted)
+            p[0] = c'}'
+            done(&lines, p + 1)
+        p = room(&lines, VIEW_ROOM)
+        if p is NULL:
+            raise MemoryError
+        p[0] = c']'
+        finish(p + 1, snapshot, seq, prev_seq, quoted)
+        return take(&lines)
+    finally:
+        reset(&lines)
