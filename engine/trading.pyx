@@ -77,7 +77,9 @@ cdef void exchange_growth(Exchange* exchange, Batch batch, uint64_t time, Growth
         for index in range(batch.order_count):
             if batch.orders[index].display_quantity:
                 fills += SLICES_MOST
-        fills += <uint64_t>batch.amend_count * SLICES_MOST      # any of them may be an iceberg that grows
+        for index in range(batch.amend_count):
+            if batch.amends[index].fields & AMEND_QUANTITY:     # it may be an iceberg that grows
+                fills += SLICES_MOST
     growth.trades = fills + batch.trade_command_count
     growth.transfers = LEGS_MOST * fills + 2 * LEGS_MOST * <uint64_t>batch.trade_command_count
     if batch.day_count:

@@ -15,9 +15,10 @@ from server.batcher import Batcher
 from server.channels import DEV, Channel, Channels, ChannelUse, LogonThrottle
 from server.connection import LOOK_SECONDS, Connection
 from server.deadlines import Wheel
+from server.feed import Feed
 from server.metrics import Metrics
 from server.settings import Settings
-from server.wire import Parser
+from server.wire import Parser, Profiles
 
 BACKLOG = 1_024
 UNKNOWN = Channel("", (), window=65_536)
@@ -46,6 +47,9 @@ class Acceptor:
         metrics: Metrics,
         administration: dict[str, Administration],
         *,
+        feed: Feed,
+        profiles: Profiles | None = None,
+        epoch: int = 0,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self.loop = asyncio.get_running_loop()
@@ -59,6 +63,10 @@ class Acceptor:
         self.first_channel = DEV if settings.dev else None
         self.nobody = ChannelUse(UNKNOWN, self.loop.time())
         self.socket_options = _socket_options(settings)
+        self.feed = feed
+        self._profiles = profiles
+        self._sessions = epoch << 32
+        """The newest session number: no two sessions of a log ever have the same."""
         self._administration = administration
         self._connections = batcher.connections
         self._addresses: dict[str, int] = {}
@@ -118,7 +126,13 @@ class Acceptor:
             items_max=settings.items_request_max,
             query_limit_max=settings.query_limit_max,
             batch_items_max=settings.items_batch_max,
+            profiles=self._profiles,
         )
+
+    def new_session(self) -> int:
+        """Return a number for the orders of a session that are canceled when it ends."""
+        self._sessions += 1
+        return self._sessions
 
     def enter(self, connection: Connection) -> str:
         """Give a connection its number and place; return why not, or nothing."""

@@ -23,7 +23,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from engine import Batch, Engine, log_record
+import numpy as np
+
+from engine import Batch, Engine, log_record, order_requests
+from engine._core.order_records import MASS_CANCEL_COMMAND
 from engine.requests import clear
 from server import batches
 from server.metrics import Metrics
@@ -34,6 +37,7 @@ from server.wire.methods import ErrorCode
 if TYPE_CHECKING:
     from server.channels import ChannelUse
     from server.connection import Connection
+    from server.feed import Feed
 
 SPIN_REQUESTS_MAX = 4
 """In batches of up to so many requests there is time to spin: see Batcher._spin."""
@@ -101,9 +105,13 @@ class Batcher:
         spin_seconds: float = 0.0,
         on_fatal: Callable[[BaseException], None],
         on_boundary: Callable[[Boundary], None] = lambda _: None,
+        feed: "Feed | None" = None,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        """`seq` is the newest committed entry; `on_boundary` runs after a commit, before the next batch closes."""
+        """`seq` is the newest committed entry; `on_boundary` runs after a commit, before the next batch closes.
+
+        `feed` tells subscribers of what is durable.
+        """
         self._loop = asyncio.get_running_loop()
         self._engine = engine
         self._log = log
@@ -116,6 +124,9 @@ class Batcher:
         self._spinning = False
         self._on_fatal = on_fatal
         self._on_boundary = on_boundary
+        self._feed = feed
+        self._cancels: list[int] = []
+        """Sessions that have ended, whose orders the next batch cancels."""
         self._clock_ns = clock_ns
         self._flight: Flight | None = None
         self._spare = [Batch() for _ in range(BATCHES_KEPT - 1)]
@@ -147,6 +158,7 @@ class Batcher:
         self.disk_low = False
         """Writes are answered busy until there is space again."""
         self._look_at_headroom()
+        self._limit(self.open, None)
 
     # --- what connections call -------------------------------------------------------------------
 
@@ -161,8 +173,40 @@ class Batcher:
         """Accounts and transfers that still fit behind what the open batch holds."""
         accounts, transfers = batches.room(self.open)
         free = self._engine.headroom()
-        # A transfer may burn an id instead of taking a place, and may leave a balance on both its accounts.
-        return free.accounts - accounts, min(free.transfers, free.burnt, free.balances // 2) - transfers
+        # A transfer may burn an id instead of taking a place, and may leave a balance on both its accounts. Orders
+        # leave room for what they may make, see `_limit`.
+        generated = 8 * (self._engine.slices + batches.orders_room(self.open)[0])
+        room = min(free.transfers - generated, free.burnt, free.balances // 2 - generated)
+        return free.accounts - accounts, room - transfers
+
+    def cancel_session(self, session: int) -> None:
+        """Cancel the orders of a session that has ended, with the next batch."""
+        self._cancels.append(session)
+        if not self.scheduled:
+            self.schedule()
+
+    def _limit(self, batch: Batch, ahead: Batch | None) -> None:
+        """Say how much a new batch may ask of the stores of orders, behind one that may not have been applied yet.
+
+        Always left free is what needs no new request: fills of the orders that are open, the end of every order.
+        """
+        engine = self._engine
+        free = engine.headroom()
+        limits = engine.limits
+        slices, ends = engine.slices, engine.open_orders
+        fills, listings = batches.orders_room(ahead) if ahead is not None else (0, 0)
+        spare = 2 * (self._items_batch_max + 65_536)  # plain transfers of this batch and the one ahead
+        fills_max = min(
+            free.orders,
+            free.open_orders,
+            free.positions,
+            free.trades - slices,
+            (free.transfers - spare - 2 * (limits.positions_max - free.positions)) // 8 - slices,
+            (free.balances - 2 * spare - 4 * (limits.positions_max - free.positions)) // 16 - slices,
+            (free.executions - 3 * slices - 3 * ends) // 10,
+        )
+        listings_max = min(free.instruments, free.trading_accounts, free.links, free.accounts // 2)
+        batches.limit_orders(batch, max(0, fills_max - fills), max(0, listings_max - listings))
 
     # --- the way of a batch ----------------------------------------------------------------------
 
@@ -176,12 +220,15 @@ class Batcher:
         survey = batches.survey(batch)
         now = max(self._clock_ns(), engine.last_timestamp + 1)
         due = 0 < engine.next_expiry <= now
-        if not survey.requests and not due:
+        if not survey.requests and not due and not self._cancels:
             return
         started = time.monotonic()
         if survey.writes and self.disk_low:
             refused = batches.refuse(batch, ErrorCode.BUSY, "busy: disk space is low", writes_only=True)
             self._metrics.requests_refused["disk_free"] += refused
+            survey = batches.survey(batch)
+        if self._cancels:
+            self._cancel_sessions(batch)
             survey = batches.survey(batch)
         flight = self._flight = Flight(batch, self.serial, survey, now, self.seq, started, late=self.late)
         self._open_next()
@@ -213,9 +260,18 @@ class Batcher:
         else:
             self._loop.call_soon(self._apply)  # a barrier's first step stands in the queue before this
 
+    def _cancel_sessions(self, batch: Batch) -> None:
+        """Mass cancels of ours, at the end of the batch; nobody is answered."""
+        sessions, self._cancels = self._cancels, []
+        commands = np.zeros(len(sessions), MASS_CANCEL_COMMAND)
+        commands["session"] = sessions
+        order_requests.append(batch, "mass_cancel", commands)
+
     def _open_next(self) -> None:
         """Open an empty batch, and let those in that the one before had no room for."""
+        ahead = self.open
         self.open = self._spare.pop() if self._spare else Batch()
+        self._limit(self.open, ahead)
         self.serial += 1
         self.late = []
         for use in self.uses:
@@ -242,6 +298,8 @@ class Batcher:
             return
         started = time.perf_counter()
         try:
+            if flight.logged:
+                self._engine.batches = flight.seq - 1  # rows without a batch count, too
             if flight.tick:
                 self._engine.tick(flight.time)
             if flight.survey.writes or flight.survey.reads:
@@ -313,6 +371,9 @@ class Batcher:
             if connection is not None:
                 connection.send(data)
                 sent += len(data)
+        if self._feed is not None and self._feed.active:
+            # The next batch is on its way but not applied: memory is what the log says.
+            self._feed.publish(flight.batch, flight.seq, logged=flight.logged)
         self._count(flight, survey, sent)
         clear(flight.batch)
         if len(self._spare) < BATCHES_KEPT:
@@ -369,9 +430,11 @@ class Batcher:
 
     def _look_at_headroom(self) -> None:
         free = self._engine.headroom()
+        generated = 8 * self._engine.slices  # transfers that the orders which rest may make
         # Twice, since one batch may be applied between a look and a parse.
         enough = 2 * (self._items_batch_max + 65_536)
-        self.scarce = min(free.accounts, free.transfers, free.burnt, free.balances // 2) < enough
+        transfers = min(free.transfers - generated, free.balances // 2 - generated)
+        self.scarce = min(free.accounts, free.burnt, transfers) < enough
 
     # --- a slow database, ticks, the end -----------------------------------------------------------
 
@@ -426,7 +489,7 @@ class Batcher:
 
     async def settle(self) -> None:
         """Wait until no request is open, in flight or waiting for room."""
-        while not self._dead and (self._flight is not None or len(self.open) or self.waiting):
+        while not self._dead and (self._flight is not None or len(self.open) or self.waiting or self._cancels):
             self._landed.clear()
             await self._landed.wait()
 

@@ -3,11 +3,12 @@
 from typing import NamedTuple
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from engine._core.batch cimport Batch, REPLY_JSONRPC, Request
 from engine._core.codes cimport KIND_EDGE, KIND_PING, KIND_READ, KIND_REPLY
+from server.wire.capacity cimport listed, order_items
 
 
 class Survey(NamedTuple):
@@ -17,7 +18,7 @@ class Survey(NamedTuple):
     writes: int         # requests that change the state and are logged
     reads: int          # requests that the engine answers from its state
     pings: int
-    items: int          # accounts, transfers and updates that are asked for
+    items: int          # of requests that are logged
     accounts: int
     transfers: int
 
@@ -38,7 +39,7 @@ def survey(Batch batch not None) -> Survey:
                 pings += 1
     return Survey(
         batch.request_count, writes, reads, pings,
-        batch.account_count + batch.transfer_count + batch.update_count,
+        batch.account_count + batch.transfer_count + batch.update_count + order_items(batch),
         batch.account_count, batch.transfer_count,
     )
 
@@ -46,6 +47,17 @@ def survey(Batch batch not None) -> Survey:
 def room(Batch batch not None) -> tuple[int, int]:
     """Accounts and transfers that the batch holds."""
     return batch.account_count, batch.transfer_count
+
+
+def orders_room(Batch batch not None) -> tuple[int, int]:
+    """The fills that its order items may lead to at most, and the instruments, trading accounts and links."""
+    return order_items(batch) + batch.slices, listed(batch)
+
+
+def limit_orders(Batch batch not None, uint64_t fills, uint64_t listings) -> None:
+    """Requests that would take `orders_room` of the batch beyond this are refused (-32005)."""
+    batch.fills_max = fills
+    batch.listings_max = listings
 
 
 cdef int refuse_one(
@@ -96,4 +108,8 @@ def refuse(Batch batch not None, int code, str message not None, *, bint writes_
         raise MemoryError("refusing a batch")
     # Every write is refused, so none of their items is referred to any more.
     batch.account_count = batch.transfer_count = batch.update_count = batch.range_count = 0
+    batch.instrument_count = batch.trading_account_count = batch.link_count = batch.order_count = 0
+    batch.amend_count = batch.mass_cancel_count = batch.session_count = batch.day_count = 0
+    batch.trade_command_count = 0
+    batch.slices = 0
     return refused

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from server.batcher import Late
 from server.channels import Channel, ChannelUse
+from server.feed import TopicError
 from server.logs import get as get_logger
 from server.session import FULL_BATCH, RATE, READS, SLOW_READER, WINDOW, Event, State, move
-from server.wire import CLOSE, COLD, FULL, Cold, Parser, error_line, result_line
+from server.wire import CLOSE, COLD, FULL, Cold, Logon, Parser, Topics, error_line, result_line
 from server.wire.methods import ErrorCode, Method
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ class Connection(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_acceptor", "_batch_serial", "_batcher", "_closing_since", "_connected", "_ended", "_failures", "_last_read",
-        "_loop", "_parser", "_partial_since", "_paused", "_peer_ended", "_slow_since", "_tls", "address", "number",
-        "outstanding", "state", "transport", "use",
+        "_loop", "_parser", "_partial_since", "_paused", "_peer_ended", "_session", "_slow_since", "_strings", "_tls",
+        "address", "number", "outstanding", "state", "transport", "use",
     )  # fmt: skip
 
     def __init__(self, acceptor: "Acceptor") -> None:
@@ -62,6 +63,9 @@ class Connection(asyncio.BufferedProtocol):
         self._connected = self._last_read = self._loop.time()
         self._partial_since = self._slow_since = self._closing_since = 0.0
         self._tls = False
+        self._strings = False
+        self._session = 0
+        """What our orders carry when they are to be canceled at the end of the connection; 0: they are not."""
         self.outstanding = 0
         self.state = State.CONNECTED
         self.number = 0
@@ -124,6 +128,7 @@ class Connection(asyncio.BufferedProtocol):
         """Read again."""
         self._slow_since = 0.0
         self.resume(SLOW_READER)
+        self._acceptor.feed.resumed(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the client; replies that it is owed are dropped when they come."""
@@ -131,6 +136,7 @@ class Connection(asyncio.BufferedProtocol):
             # TCP_USER_TIMEOUT: the peer's window stayed shut.
             self._acceptor.metrics.connections_dropped["slow_reader"] += 1
         self.state = move(self.state, Event.LOST)
+        self._end_session()
         self._acceptor.leave(self)
 
     # --- requests --------------------------------------------------------------------------------
@@ -189,13 +195,45 @@ class Connection(asyncio.BufferedProtocol):
         """Decide a request that Python answers. The line is made when the seq is known that it waits for."""
         if cold.method == "logon":
             return self._logon(cold)
+        if isinstance(cold.params, Topics):
+            return self._topics(cold, cold.params)
         administer = self._acceptor.administer
         return lambda seq: result_line(cold.id, administer(cold.method), seq, cold.jsonrpc)
+
+    def _topics(self, cold: Cold, params: Topics) -> Late:
+        """Subscribe or unsubscribe when everything before it has been executed."""
+        feed, channel, strings = self._acceptor.feed, self.use.channel, self._strings
+        from_seq = None if params.from_seq is None else int(params.from_seq)
+        depth = None if params.depth is None else int(params.depth)
+
+        def answer(seq: int) -> bytes:
+            try:
+                if self.state is State.CLOSED:
+                    topics = []
+                elif cold.method == "unsubscribe":
+                    topics = feed.unsubscribe(self, params.topics)
+                else:
+                    topics = feed.subscribe(
+                        self,
+                        params.topics,
+                        permissions=channel.permissions,
+                        scope=channel.scope,
+                        quoted=strings,
+                        from_seq=from_seq,
+                        depth=depth,
+                    )
+            except TopicError as error:
+                return error_line(cold.id, ErrorCode.INVALID_PARAMS, str(error), cold.jsonrpc)
+            except PermissionError as error:
+                return error_line(cold.id, ErrorCode.NOT_PERMITTED, str(error), cold.jsonrpc)
+            return result_line(cold.id, {"topics": topics}, seq, cold.jsonrpc, int64_strings=strings)
+
+        return answer
 
     def _logon(self, cold: Cold) -> Late:
         acceptor = self._acceptor
         params = cold.params
-        assert params is not None
+        assert isinstance(params, Logon)
         now = self._loop.time()
         channel: Channel | None = None
         if not acceptor.throttle.allows(self.address, now):
@@ -218,6 +256,9 @@ class Connection(asyncio.BufferedProtocol):
             return lambda _: error_line(cold.id, ErrorCode.BUSY, CHANNEL_FULL, cold.jsonrpc)
         acceptor.metrics.logons["accepted"] += 1
         strings = params.int64 == "string"
+        self._end_session()
+        if params.cancel_on_disconnect:
+            self._session = acceptor.new_session()
         self._log_on(channel, int64_strings=strings)
         result: dict[str, Any] = {"channel": channel.name, "permissions": list(channel.permissions), "protocol": 1}
         return lambda seq: result_line(cold.id, result, seq, cold.jsonrpc, int64_strings=strings)
@@ -230,7 +271,15 @@ class Connection(asyncio.BufferedProtocol):
         self._allow(mask_of(channel), channel.scope, logged_on=True, int64_strings=int64_strings)
 
     def _allow(self, methods: int, scope: int, *, logged_on: bool, int64_strings: bool) -> None:
-        self._parser.allow(methods, scope, logged_on=logged_on, int64_strings=int64_strings)
+        self._strings = int64_strings
+        self._parser.allow(methods, scope, logged_on=logged_on, int64_strings=int64_strings, session=self._session)
+
+    def _end_session(self) -> None:
+        """The connection or its logon ends: no more notifications, and its orders go if they were to go with it."""
+        self._acceptor.feed.forget(self)
+        if self._session:
+            self._batcher.cancel_session(self._session)
+            self._session = 0
 
     # --- replies ---------------------------------------------------------------------------------
 
@@ -244,6 +293,18 @@ class Connection(asyncio.BufferedProtocol):
             self._drop("slow_reader")
         elif self.state is State.DRAINING and not self.outstanding:
             self._close()
+
+    def notify(self, data: bytes) -> None:
+        """Write notifications."""
+        if self.state is State.LOGGED_ON:
+            self.transport.write(data)
+            if self.transport.get_write_buffer_size() > self._acceptor.settings.write_cap_bytes:
+                self._drop("slow_reader")
+
+    @property
+    def slow(self) -> bool:
+        """Whether the client has not read what was written."""
+        return self._slow_since != 0.0
 
     # --- back-pressure ---------------------------------------------------------------------------
 

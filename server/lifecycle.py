@@ -20,6 +20,7 @@ import signal
 import ssl
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from enum import IntEnum
 from http import HTTPStatus
 from importlib.metadata import version
@@ -29,13 +30,16 @@ from typing import NamedTuple
 import numpy as np
 import uvloop
 
-from engine import SCOPE_RANGE, Batch, Engine, log_record
+from engine import SCOPE_RANGE, Batch, Engine, log_record, order_requests
+from engine._core.order_records import MASS_CANCEL_COMMAND
 from engine.errors import CapacityError, EngineError, InvariantError
+from engine.order_results import SESSION_ANY
 from engine.requests import append_scope
 from server import logs
 from server.acceptor import Acceptor, tls_context
 from server.batcher import Batcher, Boundary
 from server.channels import Channels, ChannelsError
+from server.feed import Feed
 from server.http import HttpServer
 from server.journal import (
     Fenced,
@@ -48,9 +52,11 @@ from server.journal import (
     UnsafeDatabase,
 )
 from server.metrics import Metrics
+from server.profiles import terms_today
 from server.recovery import ReplayError, catch_up, recover
 from server.settings import Settings, SettingsError
 from server.snapshots import Snapshots, Snapshotter
+from server.wire import Profiles
 
 LOOK_SECONDS = 0.05
 """How often expiries, deadlines and a slow database are looked at."""
@@ -311,6 +317,8 @@ class Server:
             self._channels = Channels.from_file(settings.channels, os.environ)
         else:
             self._channels = Channels({})
+        self._profiles = Profiles(terms_today())
+        self._profiles_hour = datetime.now(UTC).hour
         self._tls = None
         if settings.tls_cert is not None and settings.tls_key is not None:
             try:
@@ -408,10 +416,24 @@ class Server:
                 continue
             batch = Batch()
             append_scope(batch, number, wanted)
-            at = max(time.time_ns(), self.engine.last_timestamp + 1)
-            self._recovered.seq = await self.journal.append(at, log_record.encode(batch, at), None)
-            self.engine.apply(batch, at)
+            await self._log_and_apply(batch)
             self._log.info("scope_defined", scope=number, ranges=len(ranges), seq=self._recovered.seq)
+        if self.engine.open_orders:
+            # Sessions of before are over, also those that had no time to say so.
+            batch = Batch()
+            everybody = np.zeros(1, MASS_CANCEL_COMMAND)
+            everybody["session"] = SESSION_ANY
+            order_requests.append(batch, "mass_cancel", everybody)
+            open_before = self.engine.open_orders
+            await self._log_and_apply(batch)
+            self._log.info("sessions_ended", count=open_before - self.engine.open_orders, seq=self._recovered.seq)
+
+    async def _log_and_apply(self, batch: Batch) -> None:
+        """Execute a request of the server's own, before anybody is connected."""
+        at = max(time.time_ns(), self.engine.last_timestamp + 1)
+        self._recovered.seq = await self.journal.append(at, log_record.encode(batch, at), None)
+        self.engine.batches = self._recovered.seq - 1
+        self.engine.apply(batch, at)
 
     async def _start_snapshots(self) -> None:
         settings, engine = self.settings, self.engine
@@ -437,6 +459,7 @@ class Server:
 
     async def _start_batcher(self) -> None:
         settings, engine = self.settings, self.engine
+        self.feed = Feed(engine, self.metrics)
         self.batcher = Batcher(
             engine,
             self.journal,
@@ -449,6 +472,7 @@ class Server:
             spin_seconds=settings.spin_microseconds / 1e6 if len(os.sched_getaffinity(0)) > 1 else 0.0,
             on_fatal=self._on_fatal,
             on_boundary=self._on_boundary,
+            feed=self.feed,
         )
         self.acceptor = Acceptor(
             settings,
@@ -456,6 +480,9 @@ class Server:
             self._channels,
             self.metrics,
             {"server_status": self.status, "take_snapshot": self.take_snapshot},
+            feed=self.feed,
+            profiles=self._profiles,
+            epoch=self.journal.epoch,
         )
         self._set_gauges()
         self._look()
@@ -470,6 +497,7 @@ class Server:
             self.acceptor.end_input()
             await self.batcher.settle()
             await self.acceptor.empty()
+            await self.batcher.settle()  # of sessions that ended now
         self.batcher.stop()
         if self._looker is not None:
             self._looker.cancel()
@@ -495,12 +523,20 @@ class Server:
         self.acceptor.wheel.turn(now)
         if not self.batcher.in_flight_since:
             self._snapshot_if_due()
+        self._refresh_profiles()
         if self.postgres is not None and now - self._disk_looked >= DISK_SECONDS:
             self._disk_looked = now
             low = self.postgres.below_floor
             if low != self.batcher.disk_low:
                 self.batcher.disk_low = low
                 self._log.warning("disk_low" if low else "disk_ok", free_bytes=self.postgres.free)
+
+    def _refresh_profiles(self) -> None:
+        """Figures of profiles have dates from which they are valid."""
+        hour = datetime.now(UTC).hour
+        if hour != self._profiles_hour:
+            self._profiles_hour = hour
+            self._profiles.replace(terms_today())
 
     def _on_boundary(self, boundary: Boundary) -> None:
         self.snapshotter.items += boundary.items
@@ -567,6 +603,10 @@ class Server:
             "snapshot_seq": lambda: snapshotter.newest.seq if snapshotter.newest else 0,
             "snapshot_items_since": lambda: snapshotter.items,
             "snapshot_running": lambda: float(snapshotter.running),
+            "orders": lambda: engine.orders,
+            "orders_open": lambda: engine.open_orders,
+            "trades": lambda: engine.trades,
+            "subscriptions": lambda: self.feed.subscriptions,
         }
 
     def status(self) -> dict[str, object]:

@@ -55,6 +55,7 @@ COUNTERS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "items": ("Items of logged requests.", "", ()),
     "batches": ("Batches that were answered.", "kind", ("logged", "reads", "replies", "tick")),
     "bytes_sent": ("Bytes of replies.", "", ()),
+    "notifications": ("Notifications sent to subscribers.", "", ()),
     "snapshots": ("Snapshots.", "outcome", ("taken", "failed")),
     "log_lines_trimmed": ("Log fields left out because they are not on the list of allowed ones.", "", ()),
 }
@@ -91,6 +92,10 @@ GAUGES: dict[str, str] = {
     "snapshot_seq": "Log entry of the newest verified snapshot.",
     "snapshot_items_since": "Log items since the newest snapshot.",
     "snapshot_running": "1 while a snapshot is being written.",
+    "orders": "Orders that ever were.",
+    "orders_open": "Orders that are open.",
+    "trades": "Trades.",
+    "subscriptions": "Topics that connections are subscribed to.",
     "start_seconds": "Time from the start of the process until it was ready.",
 }
 
@@ -109,6 +114,7 @@ class Metrics(Collector):
     items: int
     batches: dict[str, int]
     bytes_sent: int
+    notifications: int
     snapshots: dict[str, int]
     log_lines_trimmed: int
     commit_seconds: Histogram

@@ -197,6 +197,7 @@ def _apply(recovered: Recovered, rows: list[Row], batch: Batch) -> None:
                 raise ReplayError(row.seq, f"cannot be decoded: {error}") from error
             if at != row.time:
                 raise ReplayError(row.seq, f"its record is of time {at}, the row of {row.time}")
+            engine.batches = row.seq - 1  # rows without a batch count, too
             engine.apply(batch, at)
             recovered.items += batches.survey(batch).items
             recovered.rows += 1

@@ -33,6 +33,13 @@ PROFILES: dict[str, dict[str, int]] = {
         "transfers_max": 16_777_216,
         "burnt_max": 4_194_304,
         "balances_max": 16_777_216,
+        "orders_max": 4_194_304,
+        "open_orders_max": 1_048_576,
+        "positions_max": 1_048_576,
+        "trading_accounts_max": 1_048_576,
+        "links_max": 4_194_304,
+        "trades_max": 4_194_304,
+        "executions_max": 16_777_216,
         "postgres_wal_bytes": 64 * MIB,
     },
 }
@@ -166,6 +173,18 @@ class Settings:
     transfers_max: int = setting(_CAPACITY.transfers_max, "Transfers that the ledger may hold.", minimum=1)
     burnt_max: int = setting(_CAPACITY.burnt_max, "Ids of failed transfers that the ledger may hold.", minimum=1)
     balances_max: int = setting(_CAPACITY.balances_max, "Balances of accounts with `history`.", minimum=1)
+    orders_max: int = setting(_CAPACITY.orders_max, "Orders that ever were.", minimum=1)
+    open_orders_max: int = setting(_CAPACITY.open_orders_max, "Orders that are open at one time.", minimum=1)
+    instruments_max: int = setting(_CAPACITY.instruments_max, "Instruments.", minimum=1)
+    trading_accounts_max: int = setting(_CAPACITY.trading_accounts_max, "Trading accounts.", minimum=1)
+    links_max: int = setting(
+        _CAPACITY.links_max, "Ledger accounts that trading accounts use, all together.", minimum=1
+    )
+    positions_max: int = setting(
+        _CAPACITY.positions_max, "Pairs of trading account and instrument with an order.", minimum=1
+    )
+    trades_max: int = setting(_CAPACITY.trades_max, "Trades.", minimum=1)
+    executions_max: int = setting(_CAPACITY.executions_max, "Executions: whatever happened to an order.", minimum=1)
     scopes_max: int = setting(_CAPACITY.scopes_max, "Scopes of channels.", minimum=1, maximum=1_000_000)
     scope_ranges_max: int = setting(
         _CAPACITY.scope_ranges_max, "Ranges of account ids in all scopes together.", minimum=1, maximum=2**24

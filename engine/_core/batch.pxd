@@ -102,6 +102,9 @@ cdef class Batch:
     cdef void* scratch_base
     cdef size_t scratch_size
     cdef public list answers        # bytes of the KIND_ANSWER replies
+    cdef uint64_t slices            # fills that hidden parts of its icebergs may add; whoever fills it counts them
+    cdef uint64_t fills_max         # what its order items and slices may come to; all ones after clear()
+    cdef uint64_t listings_max      # … its instruments, trading accounts and links
     cdef uint64_t weight            # requests, items and the records that reads may return; whoever fills it bounds it
 
     cdef void clear(self) noexcept

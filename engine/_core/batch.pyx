@@ -32,6 +32,7 @@ cdef void* grow(void** array, uint32_t* count, uint32_t* capacity, uint32_t more
 cdef class Batch:
     def __cinit__(self) -> None:
         self.answers = []
+        self.fills_max = self.listings_max = <uint64_t>-1
 
     def __dealloc__(self) -> None:
         free(self.requests)
@@ -92,7 +93,8 @@ cdef class Batch:
         self.book_view_count = 0
         self.position_view_count = 0
         self.execution_first = self.execution_end = self.trade_first = self.trade_end = 0
-        self.weight = 0
+        self.weight = self.slices = 0
+        self.fills_max = self.listings_max = <uint64_t>-1
         if self.answers:
             self.answers.clear()
 

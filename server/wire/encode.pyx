@@ -13,7 +13,7 @@ from libc.string cimport memcpy, memset
 from engine._core.batch cimport REPLY_INT64_STRING, REPLY_JSONRPC, Batch, Request
 from engine._core.codes cimport (
     ACCOUNT_NOT_FOUND, FOUND, KIND_ANSWER, KIND_BUST_TRADES, KIND_DEFINE_SCOPE, KIND_GET_ACCOUNT_BALANCES,
-    KIND_GET_ACCOUNT_TRANSFERS, KIND_GET_BOOK, KIND_GET_INSTRUMENTS, KIND_GET_ORDERS, KIND_LOOKUP_ACCOUNTS, KIND_PING,
+    KIND_GET_ACCOUNT_TRANSFERS, KIND_GET_BOOK, KIND_GET_INSTRUMENTS, KIND_GET_ORDERS, KIND_LOOKUP_ACCOUNTS, KIND_MASS_CANCEL, KIND_PING,
     KIND_QUERY_ACCOUNTS, KIND_READ, KIND_REPLY, KIND_SUBMIT_ORDERS, NO_HISTORY, NOT_PERMITTED, SCAN_LIMIT_REACHED,
     UNKNOWN_INSTRUMENT,
 )
@@ -30,7 +30,7 @@ cdef enum:
     RESULT_ROOM = 144                   # bytes that one result may touch
     VIEW_ROOM = 1536                    # … one view
     ENVELOPE_ROOM = 256                 # … what surrounds them, without the id
-    STATUS_COUNT = 94
+    STATUS_COUNT = 128
     STATUS_TEXT = 96                    # `{"status":"…","timestamp":`, whose longest has 77 bytes
 
 cdef struct StatusText:
@@ -265,7 +265,7 @@ def encode(Batch batch not None, uint64_t seq, uint64_t time) -> list:
     try:
         for index in range(batch.request_count):
             request = &batch.requests[index]
-            if request.kind == KIND_DEFINE_SCOPE:
+            if request.kind == KIND_DEFINE_SCOPE or (request.connection == 0 and request.kind == KIND_MASS_CANCEL):
                 continue                # the server's own; nobody waits for it
             if written and request.connection != connection:
                 runs.append((connection, take(&out)))

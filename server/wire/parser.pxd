@@ -39,7 +39,8 @@ cdef class Parser(LineBuffer):
     cdef public object cold
 
     cdef const uint8_t* short_way(self, Batch batch, uint32_t connection, const uint8_t* p) noexcept nogil
-    cdef bint admits(self, int method, uint32_t count) noexcept nogil
+    cdef bint admits(self, int method, uint32_t first, uint32_t count, Batch batch) noexcept nogil
+    cdef void admitted(self, int method, uint32_t first, uint32_t count, Batch batch) noexcept nogil
     cdef int exact_way(self, Batch batch, uint32_t connection, const uint8_t* p, const uint8_t* end) except -1
     cdef int execute(
         self, Batch batch, uint32_t connection, int method, Envelope* envelope, bytes request_id

@@ -11,12 +11,14 @@ from engine._core.codes cimport (
     KIND_QUERY_ACCOUNTS, KIND_QUERY_TRANSFERS, KIND_REPLACE_ORDERS, KIND_REPLY, KIND_SET_SESSION, KIND_SUBMIT_ORDERS,
     KIND_UPDATE_ACCOUNTS, KIND_UPDATE_INSTRUMENTS,
 )
+from engine._core.order_codes cimport AMEND_QUANTITY
+from server.wire.capacity cimport listed, order_items
 from server.wire.fields cimport REASON_MEMORY
 from server.wire.items cimport explain, read_params
 from server.wire.methods cimport (
     ERROR_CAPACITY, ERROR_METHOD, ERROR_NOT_LOGGED_ON, ERROR_NOT_PERMITTED, ERROR_PARAMS, ERROR_PARSE, ERROR_REQUEST,
     ERROR_TOO_LARGE, METHOD_COUNT, METHOD_CREATE_ACCOUNTS, METHOD_CREATE_TRANSFERS, METHOD_LOGON, METHOD_PING,
-    METHOD_SUBMIT_ORDERS, METHOD_SUBSCRIBE, METHOD_UNSUBSCRIBE, read_in_c,
+    METHOD_CORRECT_TRADES, METHOD_CREATE_INSTRUMENTS, METHOD_REPLACE_ORDERS, METHOD_SUBMIT_ORDERS, METHOD_SUBSCRIBE, METHOD_UNSUBSCRIBE, read_in_c,
 )
 from server.wire.orders cimport Profiles
 from server.wire.scan cimport (
@@ -44,6 +46,8 @@ cdef enum:
     ENVELOPE_METHOD = 2
     ENVELOPE_PARAMS = 4
     ENVELOPE_JSONRPC = 8
+    SLICES_MOST = 1002                  # fills that the hidden part of one iceberg may add: engine/trading.pyx
+    SLICES_FULL = 4096 * 1002           # … and how many of them a batch takes
     ID_MAX = 64                         # bytes of an id that is a string, as written
 
 cdef uint32_t[METHOD_COUNT] KINDS
@@ -174,6 +178,21 @@ cdef inline Request* append(
     return request
 
 
+cdef uint64_t slices_of(int method, uint32_t first, uint32_t count, Batch batch) noexcept nogil:
+    """How many fills the hidden parts of the request's orders may bring at most."""
+    cdef uint64_t slices = 0
+    cdef uint32_t index
+    if method == METHOD_SUBMIT_ORDERS:
+        for index in range(first, first + count):
+            if batch.orders[index].display_quantity:
+                slices += SLICES_MOST
+    elif method == METHOD_REPLACE_ORDERS:
+        for index in range(first, first + count):
+            if batch.amends[index].fields & AMEND_QUANTITY:
+                slices += SLICES_MOST
+    return slices
+
+
 # --- the parser ---------------------------------------------------------------------------------
 
 cdef class Parser(LineBuffer):
@@ -235,7 +254,7 @@ cdef class Parser(LineBuffer):
             return OUTCOME_CLOSE
         self.reading.exact = False
         while self.start < self.complete:
-            if batch.weight >= self.batch_items_max:
+            if batch.weight >= self.batch_items_max or batch.slices >= SLICES_FULL:
                 return OUTCOME_FULL
             p = self.buffer + self.start
             behind = self.short_way(batch, connection, p)
@@ -257,12 +276,24 @@ cdef class Parser(LineBuffer):
     cdef str too_long(self):
         return f"a line is longer than {self.line_max} bytes"
 
-    cdef bint admits(self, int method, uint32_t count) noexcept nogil:
+    cdef bint admits(self, int method, uint32_t first, uint32_t count, Batch batch) noexcept nogil:
         if method == METHOD_CREATE_TRANSFERS:
             return count <= self.transfers_left
         if method == METHOD_CREATE_ACCOUNTS:
             return count <= self.accounts_left
+        if METHOD_CREATE_INSTRUMENTS <= method <= METHOD_CORRECT_TRADES:
+            return (order_items(batch) + batch.slices + slices_of(method, first, count, batch) <= batch.fills_max
+                    and listed(batch) <= batch.listings_max)
         return True
+
+    cdef void admitted(self, int method, uint32_t first, uint32_t count, Batch batch) noexcept nogil:
+        """A request has entered the batch."""
+        if method == METHOD_CREATE_TRANSFERS:
+            self.transfers_left -= count
+        elif method == METHOD_CREATE_ACCOUNTS:
+            self.accounts_left -= count
+        elif METHOD_CREATE_INSTRUMENTS <= method <= METHOD_CORRECT_TRADES:
+            batch.slices += slices_of(method, first, count, batch)
 
     cdef const uint8_t* short_way(self, Batch batch, uint32_t connection, const uint8_t* p) noexcept nogil:
         """Behind the line if it could be taken this way; else NULL, and the batch is as before."""
@@ -352,7 +383,7 @@ cdef class Parser(LineBuffer):
             if method == METHOD_PING:
                 if given & ENVELOPE_PARAMS:
                     break
-            elif method != method_read or not self.methods >> method & 1 or not self.admits(method, count):
+            elif method != method_read or not self.methods >> method & 1 or not self.admits(method, first, count, batch):
                 break
             request = append(batch, KINDS[method], connection, id_first, id_end - id_first)
             if request is NULL:
@@ -361,10 +392,7 @@ cdef class Parser(LineBuffer):
             request.item_first = first
             request.item_count = count
             request.reply_flags = self.reply_flags | (REPLY_JSONRPC if given & ENVELOPE_JSONRPC else 0)
-            if method == METHOD_CREATE_TRANSFERS:
-                self.transfers_left -= count
-            elif method == METHOD_CREATE_ACCOUNTS:
-                self.accounts_left -= count
+            self.admitted(method, first, count, batch)
             batch.weight += weight + 1
             if method != METHOD_PING:
                 self.hint = method
@@ -471,11 +499,13 @@ cdef class Parser(LineBuffer):
                 if self.reading.reason == REASON_MEMORY:
                     raise MemoryError
                 complaint = explain(method, &self.reading)
-            elif not self.admits(method, count):
+            elif not self.admits(method, first, count, batch):
                 take_back(batch, &marks)
                 code = ERROR_CAPACITY
                 if method == METHOD_CREATE_ACCOUNTS:
                     complaint = f"accounts_capacity_reached: there is room for {self.accounts_left} more accounts"
+                elif method != METHOD_CREATE_TRANSFERS:
+                    complaint = "orders_capacity_reached: there is no room for what the request may lead to"
                 else:
                     complaint = f"transfers_capacity_reached: there is room for {self.transfers_left} more transfers"
         if complaint is not None:
@@ -489,11 +519,8 @@ cdef class Parser(LineBuffer):
         request.item_count = count
         request.reply_flags = self.reply_flags | (REPLY_JSONRPC if envelope.jsonrpc else 0)
         batch.weight += weight + 1
-        if method == METHOD_CREATE_TRANSFERS:
-            self.transfers_left -= count
-        elif method == METHOD_CREATE_ACCOUNTS:
-            self.accounts_left -= count
-        elif cold:
+        self.admitted(method, first, count, batch)
+        if cold:
             batch.answers.append(b"")
             self.cold = Cold(METHOD_NAMES[method], params, batch.request_count - 1, first, request_id, envelope.jsonrpc)
             return OUTCOME_COLD
