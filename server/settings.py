@@ -177,9 +177,7 @@ class Settings:
     open_orders_max: int = setting(_CAPACITY.open_orders_max, "Orders that are open at one time.", minimum=1)
     instruments_max: int = setting(_CAPACITY.instruments_max, "Instruments.", minimum=1)
     trading_accounts_max: int = setting(_CAPACITY.trading_accounts_max, "Trading accounts.", minimum=1)
-    links_max: int = setting(
-        _CAPACITY.links_max, "Ledger accounts that trading accounts use, all together.", minimum=1
-    )
+    links_max: int = setting(_CAPACITY.links_max, "Ledger accounts that trading accounts use, all together.", minimum=1)
     positions_max: int = setting(
         _CAPACITY.positions_max, "Pairs of trading account and instrument with an order.", minimum=1
     )

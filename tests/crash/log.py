@@ -93,6 +93,7 @@ class Log:
             if row["kind"] == _BATCH:
                 clear(self._batch)
                 log_record.decode(row["payload"], self._batch)
+                self.engine.batches = row["seq"] - 1
                 self.engine.apply(self._batch, row["time"])
                 self._times.append(row["time"])
                 self._seqs.append(seq)

@@ -207,7 +207,7 @@ accounts = [1001, 5001]
 
 @pytest.fixture
 def channels(tmp_path: Path) -> Path:
-    from server.channels import _digest  # noqa: PLC0415, PLC2701 - the hash of a key that the test knows
+    from server.channels import _digest
 
     path = tmp_path / "channels.toml"
     path.write_text(CHANNELS.format(hash=f"sha256${'0' * 32}${_digest('0' * 32, KEY)}"))

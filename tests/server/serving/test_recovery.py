@@ -89,6 +89,7 @@ async def replayed(journal: Journal, last: int | None) -> Engine:
         if row.kind == Kind.BATCH:
             batch = Batch()
             time = log_record.decode(row.payload, batch)
+            engine.batches = row.seq - 1
             engine.apply(batch, time)
     return engine
 
