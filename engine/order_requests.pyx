@@ -13,6 +13,7 @@ from engine._core import order_records, records
 from engine.requests import check_dtype
 
 ITEMS_MAX = 1 << 22
+STEP_SUBMIT, STEP_CANCEL, STEP_REPLACE, STEP_BOOK = range(4)
 
 _WRITES = {
     "create_instruments": (KIND_CREATE_INSTRUMENTS, order_records.INSTRUMENT_COMMAND),
@@ -82,6 +83,64 @@ def append_read(Batch batch not None, method: str, filter, *, limit_max: int, sc
     request.scope = scope
     request.item_first = batch.order_filter_count - 1
     request.item_count = 1
+
+
+def append_steps(Batch batch not None, steps, orders, amends, filter, *, limit_max: int, scope: int = 0) -> None:
+    """Many requests of one item each, in the order of `steps` (uint8: a STEP_…); for replays of long streams.
+
+    A STEP_SUBMIT takes the next of `orders`, STEP_CANCEL and STEP_REPLACE the next of `amends`, and a STEP_BOOK reads a book
+    with the one ORDER_FILTER record `filter`, as `append_read` does. All orders and amends must be taken.
+    """
+    cdef const uint8_t[::1] codes
+    cdef uint8_t submit = STEP_SUBMIT, cancel = STEP_CANCEL, book = STEP_BOOK
+    cdef uint32_t order, amend, read, index
+    cdef Request* request
+    if not isinstance(steps, np.ndarray) or steps.dtype != np.uint8 or steps.ndim != 1 or len(steps) > ITEMS_MAX:
+        raise ValueError(f"steps: not an array of uint8 with one dimension and at most {ITEMS_MAX} items")
+    counts = np.bincount(steps, minlength=4)
+    if len(counts) > 4:
+        raise ValueError(f"steps: {len(counts) - 1} is not a step")
+    if counts[STEP_SUBMIT] != len(orders) or counts[STEP_CANCEL] + counts[STEP_REPLACE] != len(amends):
+        raise ValueError(f"steps: {counts[:3].tolist()} for {len(orders)} orders and {len(amends)} amends")
+    if not 0 <= scope < 2**32:
+        raise ValueError(f"scope: {scope} is not between 0 and {2**32 - 1}")
+    orders = _checked("submit_orders", orders, order_records.ORDER_COMMAND)
+    amends = _checked("replace_orders", amends, order_records.AMEND_COMMAND)
+    read = batch.order_filter_count
+    append_read(batch, "get_book", filter, limit_max=limit_max, scope=scope)
+    batch.request_count -= 1            # only its filter is wanted: each STEP_BOOK makes a request of its own
+    order = _copy(batch, KIND_SUBMIT_ORDERS, orders)
+    amend = _copy(batch, KIND_REPLACE_ORDERS, amends)
+    codes = np.ascontiguousarray(steps)
+    for index in range(<uint32_t>codes.shape[0]):
+        request = batch.append_request()
+        if request is NULL:
+            raise MemoryError("requests")
+        request.scope = scope
+        request.item_count = 1
+        if codes[index] == submit:
+            request.kind = KIND_SUBMIT_ORDERS
+            request.item_first = order
+            order += 1
+        elif codes[index] == book:
+            request.kind = KIND_GET_BOOK
+            request.item_first = read
+        else:
+            request.kind = KIND_CANCEL_ORDERS if codes[index] == cancel else KIND_REPLACE_ORDERS
+            request.item_first = amend
+            amend += 1
+
+
+def order_answers(Batch batch not None):
+    """Copies of all answers to orders in an applied batch, in order: (ORDER_RESULT, FILL)."""
+    return (_out(<char*>batch.order_results, batch.order_result_count, order_records.ORDER_RESULT),
+            _out(<char*>batch.fills, batch.fill_count, order_records.FILL))
+
+
+def book_answers(Batch batch not None):
+    """Copies of all books that an applied batch has read, in order, their levels one behind the other: (BOOK_VIEW, LEVEL_VIEW)."""
+    return (_out(<char*>batch.book_views, batch.book_view_count, order_records.BOOK_VIEW),
+            _out(<char*>batch.level_views, batch.level_view_count, order_records.LEVEL_VIEW))
 
 
 def answers(Batch batch not None, uint32_t index):
