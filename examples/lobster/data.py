@@ -15,8 +15,8 @@ import numpy.typing as npt
 SAMPLES: Final = (("AMZN", 5), ("AMZN", 1), ("AAPL", 1))
 """Symbol and number of price levels of each sample."""
 
-EMPTY_PRICE: Final = 9_999_999_999
-"""Price of an ask level that is not there; negative for a bid."""
+TICK: Final = 100
+"""Of all prices but those of hidden executions."""
 
 NEW, REDUCE, DELETE, EXECUTE, EXECUTE_HIDDEN, HALT = 1, 2, 3, 4, 5, 7
 """Types of messages."""
@@ -45,7 +45,7 @@ class Sample:
     price: npt.NDArray[np.int64]
     side: npt.NDArray[np.int64]
     book: npt.NDArray[np.int64]
-    """(rows, 2, levels, 2): side (BUY, SELL), level (best first), price and size; EMPTY_PRICE and 0 where there is none."""
+    """(rows, side, level, price and size), best level first; 9999999999 (ask, negative for a bid) and 0 is no level."""
 
     def __len__(self) -> int:
         """Give the number of messages."""

@@ -9,34 +9,20 @@ The data show the first levels of a book and say what happened to it. What they 
   that comes into view for the first time.
 - Levels *in* view are never touched: there, only the message changes anything, so that a wrong book stays wrong.
 
-An execution is an immediate-or-cancel order of the other side with the message's price and size, which must hit the named order
-with all of its size. When the exchange executed an order out of turn (others stood before it at that price), these are
-taken out and entered again behind it, and everything gets the data's order back; each such case is counted.
+An execution is an immediate-or-cancel order of the other side with the message's price and size, which must hit the
+named order with all of its size. When the exchange executed an order out of turn (others stood before it at that
+price), these are canceled first, and the level is entered again in the data's order afterwards; such cases are counted.
 """
 
 from bisect import bisect_left, insort
-from collections import Counter
-from dataclasses import dataclass, field
-from enum import IntEnum
+from dataclasses import dataclass
 from typing import Final
 
 from examples.lobster.data import BUY, DELETE, EXECUTE, NEW, REDUCE, SELL, DataError, Sample
+from examples.market.plan import Plan, Step
 
 STAND_IN: Final = 0
 """As the data's order id: what rested before we saw it."""
-
-
-class Step(IntEnum):
-    """What one step asks of the book."""
-
-    ENTER = 0
-    TAKE = 1
-    """Immediate or cancel, by the taker."""
-    REDUCE = 2
-    """Replace by a smaller quantity."""
-    CANCEL = 3
-    BOOK = 4
-    """Look: an event is complete."""
 
 
 @dataclass(slots=True, eq=False)
@@ -44,40 +30,12 @@ class Resting:
     """An order of ours in the book."""
 
     client: int
-    """Number that its client order id is made from, from 1."""
+    """As in the plan."""
     order: int
     """The data's id of it, or STAND_IN."""
     quantity: int
     """Total, as replaces see it."""
     leaves: int
-
-
-@dataclass(slots=True)
-class Plan:
-    """Commands in order, a column for each member; `quantity` of a REDUCE is the new total."""
-
-    step: list[int] = field(default_factory=list)
-    client: list[int] = field(default_factory=list)
-    """Which order: of ENTER and TAKE a new number, else that of the one that is meant. 0 for BOOK."""
-    side: list[int] = field(default_factory=list)
-    price: list[int] = field(default_factory=list)
-    quantity: list[int] = field(default_factory=list)
-    makers: dict[int, int] = field(default_factory=dict)
-    """For the client number of each TAKE, that of the order which it must hit."""
-    counts: Counter[str] = field(default_factory=Counter)
-    """What the messages were, and each kind of assumption that was needed."""
-
-    def add(self, step: Step, client: int = 0, side: int = 0, price: int = 0, quantity: int = 0) -> None:
-        """Append one command."""
-        self.step.append(step)
-        self.client.append(client)
-        self.side.append(side)
-        self.price.append(price)
-        self.quantity.append(quantity)
-
-    def __len__(self) -> int:
-        """Give the number of steps."""
-        return len(self.step)
 
 
 def plan(sample: Sample) -> Plan:
@@ -87,8 +45,8 @@ def plan(sample: Sample) -> Plan:
         for price, size in sample.book[0, side].tolist():
             if size:
                 planner.enter(side, price, STAND_IN, size)
-    planner.plan.counts["stand-ins of the first book"] = planner.plan.step.count(Step.ENTER)
-    planner.plan.add(Step.BOOK)
+    planner.plan.counts["stand-ins of the first book"] = planner.plan.clients
+    planner.plan.look()
     worst = sample.book[:, :, -1, 0].tolist()
     columns = (sample.type, sample.order, sample.size, sample.price, sample.side)
     events = zip(*(column.tolist() for column in columns), strict=True)
@@ -102,7 +60,7 @@ def plan(sample: Sample) -> Plan:
                     planner.leave(edge, sample.book[row - 1, edge].tolist(), after)
                 else:
                     planner.come(edge, sample.book[row, edge].tolist(), before, after)
-        planner.plan.add(Step.BOOK)
+        planner.plan.look()
     return planner.plan
 
 
@@ -115,7 +73,6 @@ class _Planner:
         self.known: dict[int, Resting] = {}
         self.out: tuple[list[int], ...] = ([], [])
         """Prices of our levels beyond the view, sorted."""
-        self.clients = 0
 
     def event(self, type_: int, order: int, size: int, price: int, side: int) -> None:
         """One message."""
@@ -134,12 +91,10 @@ class _Planner:
 
     def enter(self, side: int, price: int, order: int, size: int) -> Resting:
         """A resting order, at the end of its level."""
-        self.clients += 1
-        resting = Resting(self.clients, order, size, size)
+        resting = Resting(self.plan.enter(side, price, size), order, size, size)
         self.levels[side].setdefault(price, []).append(resting)
         if order != STAND_IN:
             self.known[order] = resting
-        self.plan.add(Step.ENTER, resting.client, side, price, size)
         return resting
 
     def leave(self, side: int, levels: list[list[int]], worst: int) -> None:
@@ -176,12 +131,12 @@ class _Planner:
     def _take_off(self, side: int, price: int, resting: Resting, amount: int) -> None:
         """Cancel an order, or make it smaller."""
         if amount == resting.leaves:
-            self.plan.add(Step.CANCEL, resting.client, side, price)
+            self.plan.cancel(resting.client, side)
             self._gone(side, price, resting)
         else:
             resting.quantity -= amount
             resting.leaves -= amount
-            self.plan.add(Step.REDUCE, resting.client, side, price, resting.quantity)
+            self.plan.replace(resting.client, side, 0, resting.quantity)
 
     def _gone(self, side: int, price: int, resting: Resting) -> None:
         level = self.levels[side][price]
@@ -197,16 +152,15 @@ class _Planner:
         if ahead:
             self.plan.counts["executions out of turn"] += 1
             for item in ahead:
-                self.plan.add(Step.CANCEL, item.client, side, price)
-        self.clients += 1
-        self.plan.makers[self.clients] = named.client
-        self.plan.add(Step.TAKE, self.clients, SELL if side == BUY else BUY, price, size)
+                self.plan.cancel(item.client, side)
+        taker = self.plan.enter(SELL if side == BUY else BUY, price, size, Step.TAKE)
+        self.plan.makers[taker] = named.client
         named.leaves -= size
         if named.leaves == 0:
             self._gone(side, price, named)
         if ahead:
             # The rest of the level leaves as well, and all come back in the data's order.
             for item in level[len(ahead) :]:
-                self.plan.add(Step.CANCEL, item.client, side, price)
+                self.plan.cancel(item.client, side)
             for item in self.levels[side].pop(price):
                 self.enter(side, price, item.order, item.leaves)

@@ -1,7 +1,6 @@
-"""Who trades in the replay, what it costs them, and what the ledger must say afterwards.
+"""Who trades in a replay, what it costs them, and what the ledger must say afterwards.
 
-Two trading accounts: the maker owns every resting order, the taker every immediate-or-cancel order, so that a trade is always
-between the two. The fees are made up; they are there to be settled.
+All buys come from one trading account and all sells from another, so that a trade is always between the two.
 """
 
 from collections.abc import Iterable
@@ -10,60 +9,68 @@ from typing import Any, Final
 
 from engine.order_results import TransferCode
 
-DOLLARS: Final = 840
-"""Ledger of the money, in 1/10,000 dollar as the data's prices are."""
-SHARES: Final = 1
-"""Ledger of the shares."""
+MONEY, GOODS = 840, 1
+"""Ledgers of what is paid with and of what is traded."""
 
 CENTRAL_BANK, REGISTRAR, FEES = 1, 2, 3
-"""Accounts that the money and the shares come from, and the one that fees go to."""
-MAKER, TAKER = 10, 20
-"""Trading accounts. Their ledger accounts are one more (dollars) and two more (shares)."""
-FUNDS: Final = 10**15
+"""Accounts that the money and the goods come from, and the one that fees go to."""
+BUYER, SELLER = 10, 20
+"""Trading accounts. Their ledger accounts are one more (money) and two more (goods)."""
+FUNDS: Final = 10**16
 """What each of them is given of both."""
 
-TICK, LOT = 100, 1
-MAKER_FEE_PPM, TAKER_FEE_PPM, SELL_DUTY_PPM = 20, 30, 22
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Terms of the instrument; the fees are made up, and there to be settled."""
 
-def account_of(trader: int, ledger: int) -> int:
-    """Give the ledger account of a trading account."""
-    return trader + (1 if ledger == DOLLARS else 2)
-
-
-def share(notional: int, ppm: int) -> int:
-    """Give `ppm` of an amount, rounded half to even."""
-    whole, rest = divmod(notional * ppm, 1_000_000)
-    return whole + (rest > 500_000 or (rest == 500_000 and whole % 2 == 1))
+    symbol: str
+    tick_size: int = 1
+    price_scale: int = 1
+    maker_fee_ppm: int = 20
+    taker_fee_ppm: int = 30
+    sell_duty_ppm: int = 22
 
 
 @dataclass(slots=True)
 class Books:
     """What has been traded, and what follows from it."""
 
-    trades: int = 0
-    shares: int = 0
     balances: dict[int, int] = field(default_factory=dict)
     """Credits less debits of every account."""
     transfers: dict[int, tuple[int, int]] = field(default_factory=dict)
     """For each code of generated transfers, how many there are and their sum."""
 
 
-def expected(trades: Iterable[tuple[int, int, bool]]) -> Books:
-    """Give the books after trades of (price, quantity, whether the maker sells)."""
+def account_of(trader: int, ledger: int) -> int:
+    """Give the ledger account of a trading account."""
+    return trader + (1 if ledger == MONEY else 2)
+
+
+def half_even(dividend: int, divisor: int) -> int:
+    """Divide; a half goes to the even neighbour."""
+    whole, rest = divmod(dividend, divisor)
+    return whole + (2 * rest > divisor or (2 * rest == divisor and whole % 2 == 1))
+
+
+def expected(terms: Terms, trades: Iterable[tuple[int, int, bool]]) -> Books:
+    """Give the books after trades of (price, quantity, whether the order that rested was the seller's).
+
+    For orders whose hold for fees is never short, so that each fill is charged what the rates say.
+    """
     books = Books()
-    accounts = [account_of(trader, ledger) for trader in (MAKER, TAKER) for ledger in (DOLLARS, SHARES)]
+    accounts = [account_of(trader, ledger) for trader in (BUYER, SELLER) for ledger in (MONEY, GOODS)]
     books.balances = dict.fromkeys(accounts, FUNDS) | {CENTRAL_BANK: -2 * FUNDS, REGISTRAR: -2 * FUNDS, FEES: 0}
-    for price, quantity, maker_sells in trades:
-        buyer, seller = (TAKER, MAKER) if maker_sells else (MAKER, TAKER)
-        notional = price * quantity
-        books.trades += 1
-        books.shares += quantity
-        _move(books, TransferCode.TRADE_CASH, account_of(buyer, DOLLARS), account_of(seller, DOLLARS), notional)
-        _move(books, TransferCode.TRADE_ASSET, account_of(seller, SHARES), account_of(buyer, SHARES), quantity)
-        for trader, ppm in ((MAKER, MAKER_FEE_PPM), (TAKER, TAKER_FEE_PPM)):
-            _move(books, TransferCode.TRADE_FEE, account_of(trader, DOLLARS), FEES, share(notional, ppm))
-        _move(books, TransferCode.TRADE_DUTY, account_of(seller, DOLLARS), FEES, share(notional, SELL_DUTY_PPM))
+    buyer, seller = account_of(BUYER, MONEY), account_of(SELLER, MONEY)
+    for price, quantity, seller_rested in trades:
+        notional = half_even(price * quantity, terms.price_scale)
+        fees = terms.maker_fee_ppm, terms.taker_fee_ppm
+        seller_fee, buyer_fee = fees if seller_rested else reversed(fees)
+        _move(books, TransferCode.TRADE_CASH, buyer, seller, notional)
+        _move(books, TransferCode.TRADE_ASSET, account_of(SELLER, GOODS), account_of(BUYER, GOODS), quantity)
+        _move(books, TransferCode.TRADE_FEE, buyer, FEES, half_even(notional * buyer_fee, 1_000_000))
+        _move(books, TransferCode.TRADE_FEE, seller, FEES, half_even(notional * seller_fee, 1_000_000))
+        _move(books, TransferCode.TRADE_DUTY, seller, FEES, half_even(notional * terms.sell_duty_ppm, 1_000_000))
     return books
 
 
@@ -90,7 +97,9 @@ def differences(books: Books, accounts: Iterable[Any], transfers: dict[int, tupl
             wrong.append(f"account {account}: a balance of {ours}, not {balance}")
         if held != (0, 0):
             wrong.append(f"account {account}: {held} is still held")
-    for code in books.transfers.keys() | transfers.keys():
-        if transfers.get(code) != books.transfers.get(code):
-            wrong.append(f"transfers {code}: {transfers.get(code)}, not {books.transfers.get(code)} (number, sum)")
+    wrong += [
+        f"transfers {code}: {transfers.get(code)}, not {books.transfers.get(code)} (number, sum)"
+        for code in sorted(books.transfers.keys() | transfers.keys())
+        if transfers.get(code) != books.transfers.get(code)
+    ]
     return wrong
