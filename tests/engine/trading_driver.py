@@ -55,9 +55,13 @@ class Pair:
         for symbol in self.plain.model.instruments:
             compare(f"book of {symbol}", self.fast.book(symbol), self.plain.book(symbol))
         compare("positions", self.fast.positions(FUTURES), self.plain.positions(FUTURES))
-        self._count(step, expected, [e.kind for e in executions])
+        requests = zip(step.items, expected, strict=True) if step.method == "batch" else [(step, expected)]
+        for request, answers in requests:
+            self._count(request, answers)
+        for execution in executions:
+            self.seen["execution", ExecutionKind(execution.kind).name.lower()] += 1
 
-    def _count(self, step: Step, answers: Sequence[object], kinds: Sequence[ExecutionKind]) -> None:
+    def _count(self, step: Step, answers: Sequence[object]) -> None:
         for answer in answers:
             if isinstance(answer, OrderResult):
                 became = OrderStatus(answer.status).name.lower()
@@ -66,8 +70,6 @@ class Pair:
                 self.seen[step.method, became] += 1
             elif hasattr(answer, "name"):
                 self.seen[step.method, answer.name.lower()] += 1
-        for kind in kinds:
-            self.seen["execution", ExecutionKind(kind).name.lower()] += 1
 
     def compare_everything(self, hash_key: bytes) -> None:
         """All trades, what each says of itself, and the engine from a snapshot and from its log."""
@@ -146,7 +148,7 @@ def shrink(beginning: Sequence[Step], steps: list[Step]) -> list[Step]:
 
 
 def shrink_items(beginning: Sequence[Step], steps: list[Step], index: int) -> list[Step]:
-    if steps[index].method not in {"submit_orders", "cancel_orders", "replace_orders"}:
+    if steps[index].method not in {"batch", "submit_orders", "cancel_orders", "replace_orders"}:
         return steps
 
     def put(items: Sequence[object]) -> list[Step]:

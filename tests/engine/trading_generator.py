@@ -58,6 +58,7 @@ class Habits:
         self.aggressive = random.choice([0.2, 0.5, 0.8])
         self.nonsense = random.choice([0, 0.02, 0.1])
         self.batch = random.choice([1, 1, 3, 8])
+        self.batches = random.choice([0, 0.1, 0.5])
         self.fees = random.choice([0, 1, 1, 5])
         self.median_spot = random.random() < 0.2
 
@@ -181,8 +182,15 @@ class Generator:
         self.closers: list[int] = []
 
     def step(self) -> Step:
+        """A request; sometimes several in one batch."""
+        self.time += self.random.choice([SECOND, SECOND, 7 * SECOND])
+        if self.random.random() < self.habits.batches:
+            requests = tuple(self.request() for _ in range(self.random.randint(2, 5)))
+            return Step("batch", tuple(r._replace(time=self.time) for r in requests if r.items), self.time)
+        return self.request()
+
+    def request(self) -> Step:
         r = self.random
-        self.time += r.choice([SECOND, SECOND, 7 * SECOND])
         kinds = {
             self.submit: 64,
             self.cancel: 7,
@@ -194,7 +202,7 @@ class Generator:
             self.close: 0.7,
             self.bust: 3,
             self.day: 0.7,
-            self.reference: 0.5,
+            self.update: 0.7,
             self.tick: 1,
         }
         method, items = r.choices(list(kinds), list(kinds.values()))[0]()
@@ -372,10 +380,18 @@ class Generator:
             prices.append(r.choice([("NOTHING", 1_000), ("PTA", 6_001), ("HALT", 0)]))
         return "end_of_day", [self.date, *prices]
 
-    def reference(self) -> tuple[str, list[Any]]:
-        symbol = self.random.choice(SYMBOLS)
-        instrument = self.model.instruments[symbol]
-        return "update_reference", [symbol, self.price(instrument, Side.BUY)]
+    def update(self) -> tuple[str, list[Any]]:
+        """New terms for an instrument; those that it does not have stay away."""
+        r = self.random
+        instrument = self.model.instruments[r.choice(SYMBOLS)]
+        terms = instrument.terms
+        changes = {"reference_price": self.price(instrument, Side.BUY)}
+        for member in ("price_band_ppm", "price_cage_ppm", "circuit_breaker_ppm", "initial_margin_ppm"):
+            if getattr(terms, member):
+                changes[member] = max(1, getattr(terms, member) + r.choice([-5_000, 5_000, 20_000]))
+        changes["market_protection_ppm"] = r.choice([0, 10_000, 50_000, 200_000])
+        member = r.choice(list(changes))
+        return "update_instrument", [terms.symbol, ((member, changes[member]),)]
 
     def bust(self) -> tuple[str, list[Any]]:
         r, trades = self.random, self.model.trades

@@ -125,24 +125,27 @@ class Plain:
         self._executions = 0
 
     def apply(self, step: Step) -> list[Any]:
+        self.model.begin(step.time)
+        return self._answers(step)
+
+    def _answers(self, step: Step) -> list[Any]:
         m, (method, items, time, scope) = self.model, step
         match method:
             case "tick":
-                m.begin(time)
                 return []
+            case "batch":
+                return [self._answers(request) for request in items]
             case "create_accounts" | "create_transfers" | "update_accounts":
-                m.begin(time)
                 do: Callable[..., list[Any]] = getattr(m.ledger, f"do_{method}")
                 return [Status(result.status) for result in do(items, scope)]
             case "define_scope":
-                m.begin(time)
                 m.ledger.do_define_scope(*items)
                 return []
             case "create_instruments" | "create_trading_accounts":
                 getattr(m, method)(items, time)
                 return [Status.CREATED for _ in items]
-            case "update_reference":
-                m.update_reference(*items, time)
+            case "update_instrument":
+                m.update_instrument(items[0], dict(items[1]), time)
                 return [Status.UPDATED]
             case "submit_orders" | "cancel_orders" | "replace_orders":
                 return list(getattr(m, method)(items, time, scope=scope))
@@ -303,14 +306,18 @@ class Fast:
         self.log: list[bytes] = []
         self._batch, self._decoded = EngineBatch(), EngineBatch()
         self._executions = 0
+        self._told: list[int] | None = None
         self._seen = 0
 
     def apply(self, step: Step) -> list[Any]:
         e, (method, _, time, scope) = self.engine, step
         self.log.append(self._record(step))
+        self._told = None
         if method == "tick":
             e.tick(time)
             return []
+        if method == "batch":
+            return self._apply_batch(step)
         if method == "define_scope":
             e.define_scope(step.items[0], records.range_array(step.items[1]), time)
             return []
@@ -319,10 +326,24 @@ class Fast:
         answer = getattr(e, method)(array_of_items, *([links] if links is not None else []), time, **more)
         return order_results(*answer) if isinstance(answer, tuple) else statuses(answer)
 
-    def _record(self, step: Step) -> bytes:
-        """The step as a log record, which must come back as it was."""
-        requests.clear(self._batch)
-        if step.method == "define_scope":
+    def _apply_batch(self, step: Step) -> list[Any]:
+        """Several requests at once, as the server has them applied; the batch was composed for the log."""
+        self.engine.apply(self._batch, step.time)
+        self._told = [int(e["exec_id"]) for e in self.engine.executions_of(self._batch)]
+        answers = []
+        for index, request in enumerate(step.items):
+            if request.method in PLAIN:
+                answers.append(statuses(requests.answers(self._batch, index)))
+            else:
+                answer = order_requests.answers(self._batch, index)
+                answers.append(order_results(*answer) if isinstance(answer, tuple) else statuses(answer))
+        return answers
+
+    def _compose(self, step: Step) -> None:
+        if step.method == "batch":
+            for request in step.items:
+                self._compose(request)
+        elif step.method == "define_scope":
             requests.append_scope(self._batch, step.items[0], records.range_array(step.items[1]))
         elif step.method in PLAIN:
             method, items, _ = written(step)
@@ -330,6 +351,11 @@ class Fast:
         elif step.method != "tick":
             method, items, links = written(step)
             order_requests.append(self._batch, method, items, links=links, scope=step.scope)
+
+    def _record(self, step: Step) -> bytes:
+        """The step as a log record, which must come back as it was."""
+        requests.clear(self._batch)
+        self._compose(step)
         payload = log_record.encode(self._batch, step.time)
         assert log_record.decode(payload, self._decoded) == step.time
         assert log_record.encode(self._decoded, step.time) == payload
@@ -367,7 +393,10 @@ class Fast:
                     )
                 )
             if len(views) < MANY:
-                return new
+                break
+        first = self._executions - len(new) + 1
+        assert self._told is None or self._told == list(range(first, self._executions + 1))
+        return new
 
     def generated(self) -> list[Generated]:
         """Since the last call."""
@@ -499,8 +528,9 @@ def written(step: Step) -> tuple[str, np.ndarray[Any, np.dtype[np.void]], np.nda
             return method, records.update_array(items), None
         case "create_instruments":
             return method, array(order_records.INSTRUMENT_COMMAND, (item._asdict() for item in items)), None
-        case "update_reference":
-            row = {"symbol": items[0], "reference_price": items[1], "fields": InstrumentField.REFERENCE_PRICE}
+        case "update_instrument":
+            fields = sum(InstrumentField[name.removesuffix("_ppm").upper()] for name, _ in items[1])
+            row = {"symbol": items[0], "fields": fields, **dict(items[1])}
             return "update_instruments", array(order_records.INSTRUMENT_COMMAND, [row]), None
         case "create_trading_accounts":
             links = [{"account_id": account, "ledger": ledger} for item in items for ledger, account in item.links]

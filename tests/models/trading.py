@@ -57,7 +57,9 @@ class Trading(Book):
         self._time = 0
 
     def begin(self, time: int) -> None:
-        """A batch at `time`: what is due expires."""
+        """A batch at `time`: what is due expires. More requests of the same batch change nothing here."""
+        if time == self._time:
+            return
         self.ledger.begin(time)
         self._time = time
         due = [o for o in self._open() if o.command.time_in_force == TimeInForce.GTD and o.command.expire_time <= time]
@@ -79,12 +81,12 @@ class Trading(Book):
             self.open_clearing(terms.base_ledger)
             self.open_clearing(terms.quote_ledger)
 
-    def update_reference(self, symbol: str, price: int, time: int) -> None:
-        """The one change of terms that the model knows."""
+    def update_instrument(self, symbol: str, changes: dict[str, int], time: int) -> None:
+        """Members of the terms that may change, by name."""
         self.begin(time)
         instrument = self.instruments[symbol]
-        instrument.terms = instrument.terms._replace(reference_price=price)
-        instrument.breaker_price = price
+        instrument.terms = instrument.terms._replace(**changes)
+        instrument.breaker_price = changes.get("reference_price", instrument.breaker_price)
 
     def create_trading_accounts(self, items: Iterable[NewTradingAccount], time: int) -> None:
         self.begin(time)
