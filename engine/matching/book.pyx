@@ -348,9 +348,12 @@ cdef uint64_t book_fillable(
         slot = market.levels[level].first
         while slot != NONE:
             maker = &market.orders[slot]
-            if not (mode and maker.position == taker.position) and (venue is NULL or venue.ready(venue.context, slot)):
-                if venue is not NULL and breaks(instrument, traded_at(instrument, market.levels[level].price, limit)):
-                    return found
+            if mode and maker.position == taker.position:
+                slot = maker.next
+                continue
+            if venue is not NULL and breaks(instrument, traded_at(instrument, market.levels[level].price, limit)):
+                return found        # looked at before whether the order is ready, as in book_match
+            if venue is NULL or venue.ready(venue.context, slot):
                 if maker.leaves >= quantity - found:
                     return quantity
                 found += maker.leaves

@@ -12,13 +12,14 @@ from engine._core.records cimport Account, Transfer
 from engine.matching.market cimport ticks_of
 from engine.matching.records cimport *
 from engine.settlement.arithmetic cimport TOO_LARGE, notional, part_of, ppm_of
-from engine.settlement.fills cimport post_leg
+from engine.settlement.fills cimport post_leg, rates_of
 from engine.settlement.holds cimport available, hold_refresh, margin_of
 from engine.settlement.records cimport Holding, Position, Trade
 
 cdef enum:
     LEGS_MAX = 8
     LEG_REVERSED = 16               # added to the leg's number
+    RATE = 0xFFFFF                  # 20 bits of Trade.rates
 
 cdef struct Flow:                   # of one account over all legs
     uint32_t account
@@ -131,18 +132,17 @@ cdef uint64_t commission_of(const Instrument* instrument, const OrderDetail* det
     return target - detail.commission if target > detail.commission else 0
 
 
-cdef void undo_order(Clearing* clearing, uint32_t slot, const Trade* trade, bint maker) noexcept nogil:
-    """The order's sums without the trade."""
+cdef void undo_order(Clearing* clearing, uint32_t slot, const Trade* trade) noexcept nogil:
+    """The order's sums without the trade, at the rates of its time."""
     cdef OrderDetail* detail = &clearing.market.details[slot]
-    cdef Instrument* instrument = &clearing.market.instruments[trade.instrument]
     cdef bint sell = clearing.market.orders[slot].traits & TRAIT_SELL
+    cdef uint32_t rate = (trade.rates >> 20 if sell else trade.rates) & RATE
     cdef uint64_t transfer = lesser(
-        ppm_of(trade.notional, instrument.transfer_fee_ppm), trade.sell_fee if sell else trade.buy_fee)
+        ppm_of(trade.notional, <uint32_t>(trade.rates >> 40)), trade.sell_fee if sell else trade.buy_fee)
     cdef uint64_t commission = (trade.sell_fee if sell else trade.buy_fee) - transfer
     detail.turnover -= trade.notional
     detail.commission -= lesser(detail.commission, commission)
-    detail.commission_exact -= lesser(
-        detail.commission_exact, ppm_of(trade.notional, instrument.maker_fee_ppm if maker else instrument.taker_fee_ppm))
+    detail.commission_exact -= lesser(detail.commission_exact, ppm_of(trade.notional, rate))
     detail.charges -= lesser(detail.charges, transfer + (trade.duty if sell else 0))
 
 
@@ -243,8 +243,8 @@ cdef uint32_t undo_trade(Clearing* clearing, uint64_t trade_id, uint64_t price, 
     buy_after = clearing.market.details[trade.buy_order]
     sell_after = clearing.market.details[trade.sell_order]
     if price:
-        undo_order(clearing, trade.buy_order, trade, buy_makes)
-        undo_order(clearing, trade.sell_order, trade, not buy_makes)
+        undo_order(clearing, trade.buy_order, trade)
+        undo_order(clearing, trade.sell_order, trade)
         transfer_fee = ppm_of(value, instrument.transfer_fee_ppm)
         buy_fee = commission_of(instrument, &clearing.market.details[trade.buy_order], value, buy_makes, &buy_exact) + transfer_fee
         sell_fee = commission_of(instrument, &clearing.market.details[trade.sell_order], value, not buy_makes, &sell_exact)
@@ -267,8 +267,8 @@ cdef uint32_t undo_trade(Clearing* clearing, uint64_t trade_id, uint64_t price, 
 
     # From here on it must succeed.
     trade.state = TRADE_CORRECTED if price else TRADE_BUSTED
-    undo_order(clearing, trade.buy_order, trade, buy_makes)
-    undo_order(clearing, trade.sell_order, trade, not buy_makes)
+    undo_order(clearing, trade.buy_order, trade)
+    undo_order(clearing, trade.sell_order, trade)
     instrument.turnover -= trade.notional
     if not price:
         instrument.volume -= trade.quantity
@@ -326,6 +326,7 @@ cdef uint32_t undo_trade(Clearing* clearing, uint64_t trade_id, uint64_t price, 
     corrected.business_date = trade.business_date
     corrected.corrects = slot[0]
     corrected.taker_side = trade.taker_side
+    corrected.rates = rates_of(instrument, trade.taker_side)
     slot[0] = clearing.trade_count
     clearing.trade_count += 1
     clearing.clock += 1

@@ -184,6 +184,12 @@ cdef inline void count_trade(Instrument* instrument, uint32_t price, uint64_t qu
         instrument.low_price = price
 
 
+cdef uint64_t rates_of(const Instrument* instrument, uint32_t taker_side) noexcept nogil:
+    cdef uint64_t buyer = instrument.taker_fee_ppm if taker_side == SIDE_BUY else instrument.maker_fee_ppm
+    cdef uint64_t seller = instrument.maker_fee_ppm if taker_side == SIDE_BUY else instrument.taker_fee_ppm
+    return buyer | seller << 20 | <uint64_t>instrument.transfer_fee_ppm << 40
+
+
 cdef inline Trade* new_trade(
     Clearing* clearing, uint32_t buy_slot, uint32_t sell_slot, uint32_t taker_side, uint32_t price, uint64_t quantity,
     uint64_t value) noexcept nogil:
@@ -201,6 +207,7 @@ cdef inline Trade* new_trade(
     trade.business_date = clearing.business_date
     trade.corrects = NONE
     trade.taker_side = <uint16_t>taker_side
+    trade.rates = rates_of(&clearing.market.instruments[trade.instrument], taker_side)
     clearing.trade_count += 1
     clearing.clock += 1
     return trade

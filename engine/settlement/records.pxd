@@ -87,8 +87,8 @@ cdef struct Trade:                  # 152 bytes; trade id = slot + 1
     uint16_t taker_side             # Side
     uint16_t state                  # TradeState
     uint32_t previous               # of the instrument's trades, the one before it
+    uint64_t rates                  # in millionths, 20 bits each: commission of buyer and seller, transfer fee
     uint64_t reserved               # 0
-    uint64_t reserved_2             # 0
 
 cdef struct Execution:              # 64 bytes; exec id = slot + 1
     uint64_t timestamp
