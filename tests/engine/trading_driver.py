@@ -28,6 +28,7 @@ Seen = Counter[tuple[str, str]]
 """How often each (method, what became of it) was given, and each kind of execution."""
 
 FUTURES = ("PTA",)
+SHRINK_SECONDS = 60
 
 
 class Pair:
@@ -124,37 +125,44 @@ def run_world(seed: str, steps_max: int) -> tuple[int, Seen]:
     return len(steps), pair.seen
 
 
-def fails(beginning: Sequence[Step], steps: Sequence[Step]) -> str | None:
-    """What goes wrong with these steps."""
+def fails(beginning: Sequence[Step], steps: Sequence[Step], *, whole: bool = True) -> str | None:
+    """What goes wrong with these steps; `whole`: also with the snapshot at their end and their log."""
     pair = Pair(b"k" * 32)
     try:
         for step in (*beginning, *steps):
             pair.apply(step)
-        pair.compare_everything(b"s" * 32)
-        pair.replay(b"r" * 32)
+        if whole:
+            pair.compare_everything(b"s" * 32)
+            pair.replay(b"r" * 32)
     except (Difference, AssertionError) as error:
         return f"{type(error).__name__}: {error}"
     return None
 
 
 def shrink(beginning: Sequence[Step], steps: list[Step]) -> list[Step]:
-    """Fewer steps, then fewer items, while it still fails."""
-    if fails(beginning, steps) is None:
+    """Fewer steps, then fewer items, while it still fails; what it has after a minute will do."""
+    whole = fails(beginning, steps, whole=False) is None
+    if whole and fails(beginning, steps) is None:
         return steps
-    steps = remove_parts(steps, lambda some: fails(beginning, some))
+    until = time.perf_counter() + SHRINK_SECONDS
+
+    def still_fails(some: Sequence[Step]) -> str | None:
+        return fails(beginning, some, whole=whole) if time.perf_counter() < until else None
+
+    steps = remove_parts(steps, still_fails)
     for index in range(len(steps)):
-        steps = shrink_items(beginning, steps, index)
-    return remove_parts(steps, lambda some: fails(beginning, some))
+        steps = shrink_items(steps, index, still_fails)
+    return remove_parts(steps, still_fails)
 
 
-def shrink_items(beginning: Sequence[Step], steps: list[Step], index: int) -> list[Step]:
+def shrink_items(steps: list[Step], index: int, still_fails: Callable[[Sequence[Step]], str | None]) -> list[Step]:
     if steps[index].method not in {"batch", "submit_orders", "cancel_orders", "replace_orders"}:
         return steps
 
     def put(items: Sequence[object]) -> list[Step]:
         return [*steps[:index], steps[index]._replace(items=tuple(items)), *steps[index + 1 :]]
 
-    return put(remove_parts(list(steps[index].items), lambda some: fails(beginning, put(some))))
+    return put(remove_parts(list(steps[index].items), lambda some: still_fails(put(some))))
 
 
 def run(seed: str, steps: int, report: Callable[[str], None] = print) -> Seen:

@@ -202,7 +202,7 @@ class Generator:
             self.close: 0.7,
             self.bust: 3,
             self.day: 0.7,
-            self.update: 0.7,
+            self.update: 1.5,
             self.tick: 1,
         }
         method, items = r.choices(list(kinds), list(kinds.values()))[0]()
@@ -389,6 +389,9 @@ class Generator:
         for member in ("price_band_ppm", "price_cage_ppm", "circuit_breaker_ppm", "initial_margin_ppm"):
             if getattr(terms, member):
                 changes[member] = max(1, getattr(terms, member) + r.choice([-5_000, 5_000, 20_000]))
+        if terms.fee_account_id:
+            rates = ("maker_fee_ppm", "taker_fee_ppm", "transfer_fee_ppm", "minimum_fee")
+            changes.update({rate: max(0, getattr(terms, rate) * 2 + r.choice([-3, 0, 2])) % 100_000 for rate in rates})
         changes["market_protection_ppm"] = r.choice([0, 10_000, 50_000, 200_000])
         member = r.choice(list(changes))
         return "update_instrument", [terms.symbol, ((member, changes[member]),)]
