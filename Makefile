@@ -7,7 +7,7 @@ DATA ?= data
 export TONGBAO_MARCH ?= native
 
 .DEFAULT_GOAL := help
-.PHONY: help env build run berka test test-long crash lint debug asan fuzz bench clean
+.PHONY: help env build run berka lobster test test-long crash lint debug asan fuzz bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ run: env  ## the server on 127.0.0.1:7420 with its own PostgreSQL; data in DATA=
 
 berka: env  ## import a real bank's accounts through a server and reconcile every balance
 	$(BIN)/python -m examples.berka
+
+lobster: env  ## replay a day of NASDAQ's orders through a server and compare its book at every event
+	$(BIN)/python -m examples.lobster
 
 # --- proving ----------------------------------------------------------------------------------------
 

@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 
 from examples.lobster import data
+from examples.lobster.__main__ import main, send
 from examples.lobster.data import BUY, DELETE, EXECUTE, EXECUTE_HIDDEN, NEW, REDUCE, SELL, Sample
 from examples.lobster.plan import plan
 from examples.lobster.replay import replay
+from examples.local_server import LocalServer
+from examples.market.online import NotFreshError
 from examples.market.plan import Step
+from server.client import Client
 
 DIRECTORY = data.find()
 needs_data = pytest.mark.skipif(DIRECTORY is None, reason="the LOBSTER data are not here; see TONGBAO_SHARED_DATA")
@@ -127,3 +131,46 @@ def test_a_wrong_book_or_maker_does_not_pass(directory: Path) -> None:
     for column in (commands.step, commands.client, commands.side, commands.price, commands.quantity):
         del column[place]
     assert replay(morning, commands).mismatches > 0
+
+
+def test_the_command_ends_without_a_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    assert "after every event" in capsys.readouterr().out
+    assert main([str(tmp_path)]) == 2
+    assert main([str(tmp_path), "--sample", "AMZN-2"]) == 2
+    assert main([str(tmp_path), "--connect", "here", "--sample", "AMZN-1", "--sample", "AMZN-5"]) == 2
+    assert [line.split(":")[0] for line in capsys.readouterr().err.splitlines()] == ["lobster"] * 3
+
+
+@needs_data
+@pytest.mark.data
+async def test_a_running_server_does_the_same(directory: Path, tmp_path: Path) -> None:
+    morning = data.read(directory, "AMZN", 5).first(3_000)
+    with LocalServer(tmp_path, "--queue-delay-ms-max", "30000") as server:
+        async with Client(server.host, server.port) as client:
+            values = await send(client, morning, quiet=True)
+            with pytest.raises(NotFreshError):
+                await send(client, morning, quiet=True)
+    assert (values["events"], values["mismatches"], values["wrong"]) == (3_000, 0, [])
+    assert values["trades"] == values["executions"] == np.count_nonzero(morning.type == EXECUTE)
+    assert values["transfers"]["trade_cash"][0] == values["trades"]
+
+
+@needs_data
+@pytest.mark.data
+async def test_a_wrong_book_does_not_pass_through_a_server(directory: Path, tmp_path: Path) -> None:
+    morning = data.read(directory, "AMZN", 1).first(1_000)
+    morning.book[700, BUY, 0, 1] += 1  # no level that comes into view, so that the plan stays the same
+    with LocalServer(tmp_path, "--queue-delay-ms-max", "30000") as server:
+        async with Client(server.host, server.port) as client:
+            values = await send(client, morning, quiet=True)
+    assert values["mismatches"] == 1
+    assert values["wrong"][0].startswith("event 700: ")
+
+
+@needs_data
+@pytest.mark.data
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["AMZN-5", "AMZN-1", "AAPL-1"])
+def test_whole_days_through_a_server(directory: Path, name: str) -> None:
+    assert main([str(directory), "--sample", name]) == 0
