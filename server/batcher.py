@@ -300,6 +300,8 @@ class Batcher:
         try:
             if flight.logged:
                 self._engine.batches = flight.seq - 1  # rows without a batch count, too
+            if flight.late and self._feed is not None:
+                self._feed.executions, self._feed.trades = self._engine.executions, self._engine.trades
             if flight.tick:
                 self._engine.tick(flight.time)
             if flight.survey.writes or flight.survey.reads:

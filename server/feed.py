@@ -119,6 +119,8 @@ class Feed:
         self._permitted: dict[tuple[int, int], bool] = {}
         self._trades = 0
         """Lines of trades."""
+        self.executions = self.trades = 0
+        """How many there were before the batch whose answers are being made."""
         self._seq = 0
 
     @property
@@ -160,6 +162,9 @@ class Feed:
             if old is not None:
                 self._remove(old)
             subscription.quoted, subscription.scope, subscription.from_seq = quoted, scope, from_seq
+            # What the requests behind this one lead to is for it, in the same batch, too.
+            kind = subscription.line.kind
+            subscription.next_id = self.executions if kind == "executions" else self.trades
             mine[subscription.topic] = subscription
             self._join(subscription)
             self._starting.append(subscription)
@@ -456,13 +461,16 @@ class Feed:
             if line.seq < 0:
                 line.seq = seq
             line.last_id = store
-            subscription.seq = max(line.seq, 0) if line.kind == "trades" else seq
-            subscription.next_id = store
             if subscription.from_seq is not None:
                 subscription.seq = max(subscription.from_seq - 1, 0)
                 subscription.next_id = self._before(line.kind, subscription.from_seq, store)
-                self._fall_behind(subscription)
-                self._catch_up(subscription)
+            elif subscription.next_id < store:
+                subscription.seq = max(seq - 1, 0)
+            else:
+                subscription.seq = max(line.seq, 0) if line.kind == "trades" else seq
+                return
+            self._fall_behind(subscription)
+            self._catch_up(subscription)
             return
         if line.seq < 0:
             line.image, line.seq = self._image(line), seq

@@ -168,6 +168,21 @@ async def test_the_day_of_an_instrument(client: Client) -> None:
     ) == ["updated"]
 
 
+async def test_a_subscriber_is_told_what_its_own_pipeline_leads_to(client: Client) -> None:
+    """Subscribe and submit in one write share a log entry: nothing of it is missed."""
+    await list_market(client)
+    before = len(await client.result("get_executions", {}))
+    client.send("subscribe", {"topics": ["executions", "trades:600519"]})
+    client.send("submit_orders", [order(7001, "buy", 100, 1_500), order(7002, "sell", 100, 1_500)])
+    client.send("ping")
+    told: dict[str, list[int]] = {"execution": [], "trade": []}
+    while len(told["execution"]) < 4 or not told["trade"]:
+        line = await client.receive()
+        if "method" in line:
+            told[line["method"]].append(line["params"]["exec_id" if line["method"] == "execution" else "trade_id"])
+    assert told == {"execution": list(range(before + 1, before + 5)), "trade": [1]}
+
+
 async def test_profiles_fill_in_what_is_left_out(client: Client) -> None:
     ledgers = [{"id": FEES, "ledger": CASH, "code": 1}]
     await client.result("create_accounts", ledgers)
