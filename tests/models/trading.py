@@ -298,12 +298,24 @@ class Trading(Book):
             amount, fees = self._cost(order)
         else:
             amount, fees = self.need(order)
+            self._check_worth(order)
         if amount > INT63_MAX:
             raise Refused(Reason.OVERFLOW)
         if amount - order.held > self.available(self.payer(order)):
             asset = not order.buys and not futures
             raise Refused(Reason.INSUFFICIENT_HOLDINGS if asset else Reason.INSUFFICIENT_FUNDS)
         return amount, fees
+
+    def _check_worth(self, order: Order) -> None:
+        """What must be held for is worth less than 2^63, at the order's price and at that of its margin."""
+        if not order.buys and not order.instrument.futures:
+            return
+        prices = [(order.price, order.leaves)]
+        if order.instrument.futures:
+            reference = order.instrument.terms.reference_price or order.price
+            prices.append((reference, order.leaves - order.closing))
+        if any(order.instrument.notional(price, quantity) > INT63_MAX for price, quantity in prices):
+            raise Refused(Reason.OVERFLOW)
 
     def _cost(self, order: Order) -> tuple[int, int]:
         """What a market buy pays for the orders that it will meet, with fees; and these alone."""
