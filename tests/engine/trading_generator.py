@@ -18,7 +18,7 @@ from engine.order_results import (
     TimeInForce,
 )
 from engine.results import AccountFlag, TransferFlag
-from tests.engine.trading_subjects import Step
+from tests.engine.trading_subjects import Read, Step
 from tests.models.records import Account, Transfer, Update
 from tests.models.trading import Trading
 from tests.models.trading_records import (
@@ -208,6 +208,22 @@ class Generator:
         method, items = r.choices(list(kinds), list(kinds.values()))[0]()
         scope = 1 if method in {"submit_orders", "cancel_orders", "replace_orders"} and r.random() < 0.01 else 0
         return Step(method, tuple(items), self.time, scope)
+
+    def read(self) -> Read:
+        r, m = self.random, self.model
+        orders, trades, executions = len(m.orders), len(m.trades), len(m.executions)
+        method, last = r.choice([("get_orders", orders), ("get_trades", trades), ("get_executions", executions)])
+        return Read(
+            method,
+            account_id=r.choice([0, *TRADERS, NOWHERE]),
+            symbol=r.choice(["", "", *SYMBOLS]),
+            order_id=r.randint(0, orders) if r.random() < 0.2 else 0,
+            after=r.randint(0, last + 1) if r.random() < 0.5 else 0,
+            limit=r.choice([1, 7, 8_190]),
+            open_only=r.random() < 0.3,
+            newest_first=r.random() < 0.4,
+            scope=r.choice([0, 0, 0, 1, 2]),
+        )
 
     def new_id(self) -> int:
         self.next_id += 1

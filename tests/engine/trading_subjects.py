@@ -24,7 +24,7 @@ from engine.results import Status
 from tests.models import records
 from tests.models.records import Filter
 from tests.models.trading import Trading
-from tests.models.trading_records import Execution, Fill, Generated, OrderResult, Trade
+from tests.models.trading_records import Execution, Fill, Generated, Order, OrderResult, Trade
 
 LIMITS = Limits(
     accounts_max=2**12, transfers_max=2**22, burnt_max=2**16, balances_max=2**22, orders_max=2**18,
@@ -49,6 +49,20 @@ class Step(NamedTuple):
     method: str
     items: tuple[Any, ...]
     time: int
+    scope: int = 0
+
+
+class Read(NamedTuple):
+    """The filter of get_orders, get_trades or get_executions; 0 and "" are no condition."""
+
+    method: str
+    account_id: int = 0
+    symbol: str = ""
+    order_id: int = 0
+    after: int = 0
+    limit: int = MANY
+    open_only: bool = False
+    newest_first: bool = False
     scope: int = 0
 
 
@@ -236,6 +250,35 @@ class Plain:
             return TradeState(t.id, t.price, t.quantity, t.notional, orders, fees, t.date, t.state, t.corrects)
 
         return [state(t) for t in self.model.trades[after : after + MANY]]
+
+    def read(self, f: Read) -> list[int] | None:
+        """The ids that a read gives; None when it is not permitted."""
+        m = self.model
+        account = m.accounts.get(f.account_id)
+        if account is not None and not m._permitted(account, f.scope):
+            return None
+        if f.account_id and account is None:
+            return []
+
+        def mine(order: Order) -> bool:
+            whose = order.account is account if account is not None else m._permitted(order.account, f.scope)
+            return whose and f.symbol in {"", order.instrument.terms.symbol}
+
+        match f.method:
+            case "get_orders":
+                found = [o.id for o in m.orders if mine(o) and f.order_id in {0, o.id} and (o.place or not f.open_only)]
+            case "get_trades":
+                found = [t.id for t in m.trades if mine(t.buy) or mine(t.sell)]
+                if f.order_id:
+                    found = [i for i in found if f.order_id in {m.trades[i - 1].buy.id, m.trades[i - 1].sell.id}]
+            case _:
+                numbered = enumerate(m.executions, 1)
+                found = [i for i, e in numbered if mine(m.orders[e.order_id - 1]) and f.order_id in {0, e.order_id}]
+        if f.newest_first and f.method != "get_executions":
+            found = [i for i in reversed(found) if not f.after or i < f.after]
+        else:
+            found = [i for i in found if i > f.after]
+        return found[: f.limit]
 
     def check_invariants(self) -> None:
         """What must hold of the model itself."""
@@ -491,6 +534,19 @@ class Fast:
             )
             for v in self.engine.get_trades(wanted(after=after))
         ]
+
+    def read(self, f: Read) -> list[int] | None:
+        """The ids that a read gives; None when it is not permitted."""
+        flags = f.open_only * OrderFilterFlag.OPEN_ONLY | f.newest_first * OrderFilterFlag.NEWEST_FIRST
+        filters = wanted(
+            account_id=f.account_id, symbol=f.symbol, order_id=f.order_id, after=f.after, limit=f.limit, flags=flags
+        )
+        try:
+            views = getattr(self.engine, f.method)(filters, scope=f.scope)
+        except PermissionError:
+            return None
+        name = {"get_orders": "order_id", "get_trades": "trade_id", "get_executions": "exec_id"}[f.method]
+        return [int(i) for i in views[name]]
 
     def check_invariants(self) -> None:
         self.engine.check_invariants()
