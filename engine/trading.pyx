@@ -77,9 +77,10 @@ cdef void exchange_growth(Exchange* exchange, Batch batch, uint64_t time, Growth
         for index in range(batch.order_count):
             if batch.orders[index].display_quantity:
                 fills += SLICES_MOST
-        for index in range(batch.amend_count):
-            if batch.amends[index].fields & AMEND_QUANTITY:     # it may be an iceberg that grows
-                fills += SLICES_MOST
+        if fills != <uint64_t>exchange.market.open_count + entered:     # there are icebergs, open ones or new ones
+            for index in range(batch.amend_count):
+                if batch.amends[index].fields & AMEND_QUANTITY:         # and this may be one that grows
+                    fills += SLICES_MOST
     growth.trades = fills + batch.trade_command_count
     growth.transfers = LEGS_MOST * fills + 2 * LEGS_MOST * <uint64_t>batch.trade_command_count
     if batch.day_count:
