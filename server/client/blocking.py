@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from server.client import calls, codec, settle
+from server.client.blocking_orders import BlockingOrderMethods
 from server.client.calls import ACCOUNT_LINKED, ITEMS_MAX, LINE_MAX, TRANSFER_LINKED, Call
 from server.client.connection import ATTEMPT_MAX_S
 from server.client.errors import (
@@ -51,7 +52,7 @@ from server.client.values import (
 T = TypeVar("T")
 
 
-class BlockingClient:
+class BlockingClient(BlockingOrderMethods):
     """The server's methods over a plain socket; arguments as those of `Client`."""
 
     def __init__(

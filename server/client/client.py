@@ -25,6 +25,8 @@ from server.client import calls, settle
 from server.client.calls import ACCOUNT_LINKED, ITEMS_MAX, LINE_MAX, TRANSFER_LINKED, Call
 from server.client.connection import Connection
 from server.client.logon import Logon
+from server.client.orders import OrderMethods
+from server.client.subscription import Subscription
 from server.client.values import (
     Account,
     AccountUpdate,
@@ -50,7 +52,7 @@ def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
     return context
 
 
-class Client:
+class Client(OrderMethods):
     """A connection to the server that is kept up, and the server's methods on it.
 
     `logon`: the channel and its key; none for a server in --dev mode. `tls`: a context, see `tls_context`.
@@ -307,6 +309,20 @@ class Client:
         `safe`: whether it may be sent again when its answer was lost; else that raises ConnectionLost.
         """
         return await self._send(calls.other(method, params, safe=safe), deadline_s)
+
+    def subscribe(self, *topics: str, from_seq: int | None = None, depth: int | None = None) -> Subscription:
+        """Give what happens on topics, over a connection of its own, as an asynchronous iterator.
+
+            async with client.subscribe("executions", "book:CF701", depth=5) as events:
+                async for event in events:
+                    print(event.method, event.params)
+
+        See `Subscription` for what happens when the connection is lost.
+        """
+        connection = self._connection
+        return Subscription(
+            connection.host, connection.port, topics, connection.logon, connection.tls, from_seq=from_seq, depth=depth
+        )
 
     # --- inside -------------------------------------------------------------------------------------------------
 

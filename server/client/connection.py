@@ -136,10 +136,10 @@ class Connection:
         self.seq = 0
         self.reconnects = 0
         self.resends = 0
-        self._host = host
-        self._port = port
-        self._logon = logon
-        self._tls = tls
+        self.host = host
+        self.port = port
+        self.logon = logon
+        self.tls = tls
         self._in_flight_max = in_flight_max
         self._window = asyncio.Semaphore(in_flight_max)
         self._queue: deque[_Pending] = deque()
@@ -224,10 +224,10 @@ class Connection:
         link = _Link(self._on_line, self._flush_soon)
         try:
             async with asyncio.timeout(ATTEMPT_MAX_S):
-                name = self._host if self._tls is not None else None
-                await loop.create_connection(lambda: link, self._host, self._port, ssl=self._tls, server_hostname=name)
-                if self._logon is not None:
-                    await self._log_on(link, self._logon)
+                name = self.host if self.tls is not None else None
+                await loop.create_connection(lambda: link, self.host, self.port, ssl=self.tls, server_hostname=name)
+                if self.logon is not None:
+                    await self._log_on(link, self.logon)
         except BaseException:
             link.abort()
             self._take_back()
@@ -363,7 +363,7 @@ class Connection:
     def _on_line(self, line: bytes) -> None:
         reply = codec.decode_reply(line)
         if reply.id is None and reply.method is not None:
-            return  # a notification; this client subscribes to nothing
+            return  # a notification; subscriptions have connections of their own
         if not self._sent:
             raise ProtocolError(f"the server sent a reply that nobody waits for: {line[:200]!r}")
         pending = self._sent[0]

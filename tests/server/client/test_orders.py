@@ -1,0 +1,148 @@
+"""Orders and subscriptions of both clients against a real server, over connections that break."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from examples.local_server import LocalServer
+from server.client import (
+    Account,
+    BlockingClient,
+    Client,
+    InvalidParams,
+    Order,
+    Replace,
+    Status,
+    Transfer,
+    uuid7,
+)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
+    with LocalServer(tmp_path_factory.mktemp("orders")) as server:
+        with BlockingClient("127.0.0.1", server.port) as client:
+            list_market(client)
+        yield server
+
+
+def list_market(client: BlockingClient) -> None:
+    client.create_accounts([Account(n, 156, 1) for n in (41, 42, 43)] + [Account(n, 1, 1) for n in (51, 52, 53)])
+    moves = [Transfer(uuid7(), 41, n, 10**12, 156, 1) for n in (42, 43)]
+    moves += [Transfer(uuid7(), 51, n, 10**12, 1, 1) for n in (52, 53)]
+    client.create_transfers(moves)
+    listed = client.create_instruments(
+        [
+            {"instrument": name, "base_ledger": 1, "quote_ledger": 156, "profile": "crypto-spot"}
+            for name in ("A", "B", "C")
+        ]
+    )
+    assert [result.status for result in listed] == [Status.CREATED] * 3
+    client.create_trading_accounts(
+        [{"id": 7, "accounts": {"156": 42, "1": 52}}, {"id": 8, "accounts": {"156": 43, "1": 53}, "owner": "b"}]
+    )
+
+
+def order(account_id: int, side: str, quantity: int, price: int, instrument: str = "A") -> Order:
+    return Order(uuid7(), account_id, instrument, side, "limit", quantity, price)
+
+
+def test_every_method_of_the_blocking_client(server: LocalServer) -> None:
+    with BlockingClient("127.0.0.1", server.port) as client:
+        offer, bid = order(8, "sell", 30, 120), order(7, "buy", 10, 125)
+        rests, takes = client.submit_orders([offer, bid])
+        assert (rests.status, rests.accepted, takes.status) == ("new", True, "filled")
+        [fill] = takes.fills
+        assert (fill.price, fill.quantity, fill.fee) == (120, 10, 0)
+        [again] = client.submit_orders([bid])
+        assert (again.status, again.order_status, again.order_id) == ("exists", "filled", takes.order_id)
+        book = client.get_book("A", depth=5)
+        assert (book.bids, book.asks, book.last_price, book.session) == ([], [(120, 20, 1)], 120, "continuous")
+        [replaced] = client.replace_orders([Replace(8, order_id=rests.order_id, quantity=15)])
+        assert (replaced.status, replaced.leaves_quantity) == ("replaced", 5)
+        [state] = client.get_orders(account_id=8, instrument="A", open_only=True)
+        assert (state.client_order_id, state.leaves_quantity) == (offer.client_order_id, 5)
+        [trade] = client.get_trades(instrument="A")
+        assert (trade.price, trade.buy_account_id, trade.sell_account_id) == (120, 7, 8)
+        kinds = [execution.kind for execution in client.get_executions(account_id=8, instrument="A")]
+        assert kinds == ["new", "partially_filled", "replaced"]
+        assert client.get_positions(account_id=7, instrument="A")[0].long_quantity == 10**12 + 10
+        assert client.get_margin_calls() == []
+        [canceled] = client.cancel_orders([Replace(8, client_order_id=offer.client_order_id)])
+        assert canceled.status == "canceled"
+        assert client.mass_cancel(account_id=8).canceled == 0
+        [corrected] = client.correct_trades({trade.trade_id: 119})
+        assert corrected.status == "corrected"
+        [busted] = client.bust_trades([corrected.trade_id])
+        assert busted.status == "busted"
+        [changed] = client.update_instruments([{"instrument": "A", "reference_price": 100}])
+        assert changed.status == Status.UPDATED
+        assert client.set_session("A", "halted").status == "done"
+        assert client.get_instruments(instrument="A")[0].session == "halted"
+        assert client.set_session("A", "continuous").status == "done"
+        with pytest.raises(InvalidParams, match=r"params\[0\]\.price: is missing"):
+            client.submit_orders([Order(uuid7(), 7, "A", "buy", "limit", 1)])
+
+
+async def test_a_subscription_goes_on_over_lost_connections(server: LocalServer) -> None:
+    async with Client("127.0.0.1", server.port) as client:
+        async with client.subscribe("executions", "trades:B", "book:B") as events:
+            seen: list[int] = []
+            trades: list[int] = []
+
+            async def listen() -> None:
+                async for event in events:
+                    assert not event.gap
+                    if event.method == "execution":
+                        seen.append(event.params["exec_id"])
+                    elif event.method == "trade":
+                        trades.append(event.params["trade_id"])
+
+            listening = asyncio.create_task(listen())
+            first = (await client.submit_orders([order(8, "sell", 1, 100, "B")]))[0].timestamp
+            for round_ in range(20):
+                await client.submit_orders([order(7, "buy", 5, 100 + round_, "B"), order(8, "sell", 5, 90, "B")])
+                if round_ % 6 == 3 and events._writer is not None:
+                    events._writer.transport.abort()
+            wanted = await client.get_executions(timestamp_min=first)
+            async with asyncio.timeout(20):
+                while len(seen) < len(wanted):
+                    await asyncio.sleep(0.01)
+            assert seen == [execution.exec_id for execution in wanted]
+            assert trades == [trade.trade_id for trade in await client.get_trades(instrument="B", timestamp_min=first)]
+            assert events.reconnects >= 1
+            await events.close()
+            await listening
+        async with client.subscribe("executions", from_seq=wanted[3].seq) as events:
+            async for event in events:
+                assert event.params["exec_id"] <= wanted[3].exec_id
+                break
+
+
+async def test_a_subscription_that_is_refused(server: LocalServer) -> None:
+    async with Client("127.0.0.1", server.port) as client:
+        with pytest.raises(InvalidParams, match="there is no instrument NOPE"):
+            async with client.subscribe("book:NOPE"):
+                pass
+        with pytest.raises(ValueError, match="asked for twice"):
+            client.subscribe("executions", "executions:7")
+
+
+async def test_several_accounts_and_a_book_of_some_depth(server: LocalServer) -> None:
+    async with Client("127.0.0.1", server.port) as client:
+        async with client.subscribe("executions:7", "executions:8", "book:C", depth=2) as events:
+            await client.submit_orders([order(7, "buy", 1, 100 + n, "C") for n in range(4)])
+            await client.submit_orders([order(8, "sell", 1, 200, "C")])
+            levels: list[list[int]] = []
+            found: set[int] = set()
+            async for event in events:
+                assert not event.gap
+                if event.method == "book" and event.params["bids"]:
+                    levels = event.params["bids"]
+                if event.method == "execution":
+                    found.add(event.params["account_id"])
+                if found == {7, 8}:
+                    break
+            assert levels == [[103, 1, 1], [102, 1, 1]]
+        await client.mass_cancel(instrument="C")
