@@ -7,7 +7,19 @@ from importlib.metadata import version
 from cyclopts import App
 from rich.text import Text
 
-from server.cli import accounts, channel, export, importing, serve, snapshot, status, transfers, verify
+from server.cli import (
+    accounts,
+    channel,
+    export,
+    importing,
+    orders,
+    serve,
+    sessions,
+    snapshot,
+    status,
+    transfers,
+    verify,
+)
 from server.cli.common import CommandError, Exit, err
 from server.client.errors import ClientError, ConnectionLost, DeadlineExceeded, RequestError
 
@@ -26,6 +38,12 @@ app.command(channel.channel, name="channel")
 app.command(accounts.app, name="accounts")
 app.command(transfers.transfer, name="transfer")
 app.command(transfers.transfers, name="transfers")
+app.command(orders.orders, name="orders")
+app.command(orders.book, name="book")
+app.command(orders.trades, name="trades")
+app.command(sessions.session, name="session")
+app.command(sessions.sessions, name="sessions")
+app.command(sessions.end_of_day, name="end-of-day")
 app.command(importing.app, name="import")
 app.command(export.app, name="export")
 
