@@ -301,7 +301,7 @@ class Batcher:
             if flight.logged:
                 self._engine.batches = flight.seq - 1  # rows without a batch count, too
             if flight.late and self._feed is not None:
-                self._feed.executions, self._feed.trades = self._engine.executions, self._engine.trades
+                self._feed.before_batch()
             if flight.tick:
                 self._engine.tick(flight.time)
             if flight.survey.writes or flight.survey.reads:

@@ -119,7 +119,7 @@ class Feed:
         self._permitted: dict[tuple[int, int], bool] = {}
         self._trades = 0
         """Lines of trades."""
-        self.executions = self.trades = 0
+        self._executions_before = self._trades_before = 0
         """How many there were before the batch whose answers are being made."""
         self._seq = 0
 
@@ -132,6 +132,10 @@ class Feed:
     def subscriptions(self) -> int:
         """How many there are."""
         return sum(map(len, self._of.values()))
+
+    def before_batch(self) -> None:
+        """Must be called before a batch that may contain a subscription is applied."""
+        self._executions_before, self._trades_before = self._engine.executions, self._engine.trades
 
     # --- subscribing -----------------------------------------------------------------------------
 
@@ -164,7 +168,7 @@ class Feed:
             subscription.quoted, subscription.scope, subscription.from_seq = quoted, scope, from_seq
             # What the requests behind this one lead to is for it, in the same batch, too.
             kind = subscription.line.kind
-            subscription.next_id = self.executions if kind == "executions" else self.trades
+            subscription.next_id = self._executions_before if kind == "executions" else self._trades_before
             mine[subscription.topic] = subscription
             self._join(subscription)
             self._starting.append(subscription)

@@ -60,6 +60,7 @@ class Story:
         logged = any(request["kind"] < KINDS["READ"] for request in tools.dump(batch))
         self.seq += logged
         time = TIME + self.requests * 1000
+        self.feed.before_batch()
         self.engine.apply(batch, time)
         if outcome == wire.COLD:
             assert self.parser.cold is not None
