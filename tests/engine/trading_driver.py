@@ -112,6 +112,8 @@ def run_world(seed: str, steps_max: int) -> tuple[int, Seen]:
             if len(steps) % 5 == 0:
                 read = generator.read()
                 compare(str(read), pair.fast.read(read), pair.plain.read(read))
+            if len(steps) % 20 == 0:
+                pair.plain.check_invariants()
             if len(steps) % 100 == 0:
                 pair.compare_everything(random.randbytes(32))
         pair.compare_everything(random.randbytes(32))

@@ -20,7 +20,7 @@ from engine.order_results import (
     SessionFlag,
     Side,
 )
-from engine.results import Status
+from engine.results import AccountFlag, Status
 from tests.models import records
 from tests.models.records import Filter
 from tests.models.trading import Trading
@@ -306,6 +306,8 @@ class Plain:
             total = sums.setdefault(account.command.ledger, [0, 0])
             total[0] += account.debits_pending - account.credits_pending
             total[1] += account.debits_posted - account.credits_posted
+            limited = account.flags & AccountFlag.DEBITS_MUST_NOT_EXCEED_CREDITS
+            assert not limited or account.debits <= account.credits_posted + account.overdraft_limit, account
         assert all(total == [0, 0] for total in sums.values())
 
 
