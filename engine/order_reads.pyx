@@ -406,28 +406,44 @@ cdef int get_trades(Exchange* exchange, Batch batch, Request* request, const Ord
 
 cdef int get_executions(
     Exchange* exchange, Batch batch, Request* request, const OrderFilter* filter, const Search* search) noexcept nogil:
+    """By id, upwards from `after`; newest first downwards (below `after`, if given)."""
     cdef Clearing* clearing = &exchange.clearing
+    cdef Execution* execution
     cdef ExecutionView* view
     cdef uint32_t limit = filter.limit
     cdef uint32_t looked = 0
-    cdef uint32_t slot = first_execution(clearing, filter.batch_min)
+    cdef uint32_t first = first_execution(clearing, filter.batch_min)
+    cdef uint32_t end = clearing.execution_count
+    cdef uint32_t slot
+    cdef bint newest = filter.flags & FILTER_NEWEST_FIRST
     request.answer_first = batch.execution_view_count
-    if filter.after > slot:
-        slot = <uint32_t>filter.after if filter.after < clearing.execution_count else clearing.execution_count
-    while slot < clearing.execution_count and limit:
+    if newest and 0 < filter.after <= end:
+        end = <uint32_t>filter.after - 1
+    elif not newest and filter.after > first:
+        first = <uint32_t>filter.after if filter.after < end else end
+    while first < end and limit:
         looked += 1
         if looked > exchange.ledger.capacity.scan:
             request.status = SCAN_LIMIT_REACHED
             break
-        if ((search.instrument == NONE or exchange.market.orders[clearing.executions[slot].order].instrument == search.instrument)
-                and (filter.order_id == 0 or filter.order_id == <uint64_t>clearing.executions[slot].order + 1)
-                and in_time(filter, clearing.executions[slot].timestamp) and mine(exchange, search, clearing.executions[slot].order)):
-            view = batch.append_execution_views(1)
-            if view is NULL:
-                return -1
-            view_execution(exchange, slot, view)
-            limit -= 1
-        slot += 1
+        if newest:
+            end -= 1
+            slot = end
+        else:
+            slot = first
+            first += 1
+        execution = &clearing.executions[slot]
+        if search.instrument != NONE and exchange.market.orders[execution.order].instrument != search.instrument:
+            continue
+        if filter.order_id and filter.order_id != <uint64_t>execution.order + 1:
+            continue
+        if not in_time(filter, execution.timestamp) or not mine(exchange, search, execution.order):
+            continue
+        view = batch.append_execution_views(1)
+        if view is NULL:
+            return -1
+        view_execution(exchange, slot, view)
+        limit -= 1
     request.answer_count = batch.execution_view_count - request.answer_first
     return 0
 

@@ -274,7 +274,7 @@ class Plain:
             case _:
                 numbered = enumerate(m.executions, 1)
                 found = [i for i, e in numbered if mine(m.orders[e.order_id - 1]) and f.order_id in {0, e.order_id}]
-        if f.newest_first and f.method != "get_executions":
+        if f.newest_first:
             found = [i for i in reversed(found) if not f.after or i < f.after]
         else:
             found = [i for i in found if i > f.after]
