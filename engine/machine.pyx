@@ -333,10 +333,16 @@ cdef class Engine:
         requests.append_scope(self.own, scope, ranges)
         self.written(time)
 
-    def tick(self, time: int) -> None:
-        """Lets time pass: what is due expires."""
+    def tick(self, time: int, Batch told=None) -> None:
+        """Lets time pass: what is due expires.
+
+        `told`: a batch that does not write itself; `executions_of` and `trades_of` of it give what this led to.
+        """
         self.own.clear()
         self.apply(self.own, check_time(time))
+        if told is not None:
+            told.execution_first, told.execution_end = self.own.execution_first, self.own.execution_end
+            told.trade_first, told.trade_end = self.own.trade_first, self.own.trade_end
 
     def lookup_accounts(self, ids, *, scope: int = 0):
         """The accounts of these ids (uint64), as ACCOUNT_VIEW; id 0 where there is none."""

@@ -303,7 +303,7 @@ class Batcher:
             if flight.late and self._feed is not None:
                 self._feed.before_batch()
             if flight.tick:
-                self._engine.tick(flight.time)
+                self._engine.tick(flight.time, flight.batch)
             if flight.survey.writes or flight.survey.reads:
                 self._engine.apply(flight.batch, flight.time)
             applied = time.perf_counter()

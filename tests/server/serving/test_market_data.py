@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 import random
+import time
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,28 @@ async def test_an_auction_is_told_while_it_gathers(server: Server, client: Clien
     client.send("set_session", {"instrument": SYMBOL, "state": "continuous"})
     _, [told] = await receive_until(client, 1)
     assert (told["params"]["session"], told["params"]["indicative_quantity"]) == ("continuous", 0)
+
+
+@pytest.mark.parametrize("reads", [False, True])
+async def test_an_expiry_that_nothing_was_written_with_is_told(server: Server, client: Client, *, reads: bool) -> None:
+    """Ticks expire orders, alone or before reads of the same batch; subscribers hear of it as of everything else."""
+    await list_market(client)
+    topics = ["executions", f"orders:{SYMBOL}", f"book:{SYMBOL}"]
+    await client.result("subscribe", {"topics": topics})
+    until = time.time_ns() + 300_000_000
+    bid = order(7001, "buy", 100, 1_400, time_in_force="gtd", expire_time=until)
+    async with await Client.connect(server.port) as other:
+        [placed] = await other.result("submit_orders", [bid])
+        while reads and time.time_ns() < until + 200_000_000:
+            await other.result("get_positions", {})
+    told: dict[str, Any] = {}
+    while told.get("execution", {}).get("kind") != "expired" or told["orders"]["seq"] != told["execution"]["seq"]:
+        line = await client.receive()
+        told[line["method"]] = line["params"]
+    execution = told["execution"]
+    assert (execution["order_id"], execution["status"], execution["leaves_qty"]) == (placed["order_id"], "expired", 0)
+    assert [(each["order_id"], each["quantity"]) for each in told["orders"]["orders"]] == [(placed["order_id"], 0)]
+    assert server.metrics.batches["tick"] == 1
 
 
 async def receive_until(client: Client, notifications: int) -> tuple[Any, list[Any]]:
