@@ -15,6 +15,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=25, help="kills with -9 (25)")
     parser.add_argument("--seed", type=int, default=None, help="decides the schedule and the workload (the time)")
     parser.add_argument("--clients", type=int, default=4, help="client processes (4)")
+    parser.add_argument("--desks", type=int, default=2, help="client processes that trade, at most 4 (2)")
     parser.add_argument("--rate", type=float, default=350.0, help="requests per second and client (350)")
     parser.add_argument("--external", action="store_true", help="one external PostgreSQL instead of a private one")
     parser.add_argument("--fault", default="", help="plant a fault (see faulty_server.py): it must be found")
@@ -28,6 +29,7 @@ def main() -> int:
         seed,
         kills=given.kills,
         clients=given.clients,
+        desks=given.desks,
         rate=given.rate,
         external=given.external,
         fault=given.fault,

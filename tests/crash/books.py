@@ -6,16 +6,16 @@ the original. A request without an answer is there as a whole or not at all.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 from tests.crash.channel import ITEMS_MAX, Channel
 from tests.crash.findings import Finding, Findings
 from tests.crash.journals import Ack
 from tests.crash.log import Log
-from tests.crash.workload import COUNTER, LIMITED, SETUP, Item, Request, Workload, sure
+from tests.crash.workload import COUNTER, LIMITED, SETUP, Item, Request, sure
 
 SAMPLE = 3_000
 """Settled transfers that every audit looks up again, beside all that is new; the last one looks up all."""
@@ -89,10 +89,18 @@ class Tally:
     statuses: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
 
+class Requests(Protocol):
+    """A workload: what request n is."""
+
+    @property
+    def request(self) -> Callable[[int], Request]:
+        """Return request n."""
+
+
 class Books:
     """See the head of this file."""
 
-    def __init__(self, workloads: Mapping[int, Workload], findings: Findings, log: Log, random: Random) -> None:
+    def __init__(self, workloads: Mapping[int, Requests], findings: Findings, log: Log, random: Random) -> None:
         self._workloads = workloads
         self._findings = findings
         self._log = log

@@ -3,6 +3,7 @@
 import json
 import socket
 import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
@@ -64,6 +65,15 @@ class Channel:
                 if error.code != BUSY or time.monotonic() > deadline:
                     raise
             time.sleep(0.05)
+
+    def subscribe(self, topic: str, from_seq: int, count: int) -> Iterator[dict[str, Any]]:
+        """Subscribe, and yield the params of so many notifications. Raises TimeoutError when fewer come."""
+        self._call("subscribe", {"topics": [topic], "from_seq": from_seq})
+        for _ in range(count):
+            line = self._lines.readline()
+            if not line.endswith(b"\n"):
+                raise ConnectionResetError("the server closed the connection")
+            yield json.loads(line)["params"]
 
     def _call(self, method: str, params: Any) -> Reply:
         self._n += 1

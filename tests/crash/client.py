@@ -15,9 +15,11 @@ import time
 from collections import deque
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from tests.crash.control import Control, Gate, gate_of
 from tests.crash.journals import BUSY, Journal, Writer, path_of, resume
+from tests.crash.trading import CHANNEL, KEY, DeskWorkload, guarded, is_desk, topics_of
 from tests.crash.workload import Request, Workload
 
 WINDOWS = (1, 1, 2, 4, 16, 64)
@@ -30,6 +32,11 @@ TURN_SECONDS = 0.005
 CONNECT_SECONDS = 2.0
 
 
+LOGON = -1
+TOPICS = -2
+"""Numbers that stand in the ids of what is no request of the workload: topics have -2, -3 …"""
+
+
 class Client:
     """One connection at a time, one thread, `select`."""
 
@@ -37,7 +44,8 @@ class Client:
         self._control = Control(directory / "control")
         self._number = number
         self._rate = rate
-        self._workload = Workload(seed, number)
+        self._workload = workload_of(seed, number, self._control.begun)
+        self._topics = topics_of(number)
         # What is chance here is only when things are sent, not what: that may differ from run to run.
         self._random = Random(f"{seed}:{number}:{time.monotonic_ns()}")
         journal = Journal(number, path_of(directory, number))
@@ -47,6 +55,8 @@ class Client:
         self._next = journal.next_n
         self._attempts = {sent.n: sent.attempts[-1].k for sent in journal.unacknowledged()}
         """Requests without a reply, in order, with their newest attempt."""
+        self._seen = self._last_seen(journal)
+        """Newest seq that was told of each topic."""
         answered = [n for n, sent in journal.sent.items() if sent.acknowledged]
         self._answered = deque(answered[-2_000:], maxlen=2_000)
         self._repeats: dict[int, int] = dict.fromkeys(answered[-2_000:], 1_000)
@@ -70,7 +80,7 @@ class Client:
             self._budget = min(self._budget + (now - last) * self._rate, 64.0)
             last = now
             if self._socket is None:
-                if gate is Gate.CLOSED or (gate is Gate.DRAIN and not self._attempts):
+                if gate is Gate.CLOSED or (gate is Gate.DRAIN and not self._attempts and not self._topics):
                     self._control.set_quiet(self._number, word)
                     time.sleep(0.002)
                     continue
@@ -94,8 +104,28 @@ class Client:
         self._socket = connection
         self._journal.write([b"C\t%d\t%d" % (time.monotonic_ns(), self._control.port)])
         self._again.clear()
+        if guarded(self._number):
+            logon = {"channel": CHANNEL, "key": KEY, "cancel_on_disconnect": True}
+            self._queue(LOGON, 0, line_of(Request("logon", "logon", logon), LOGON, 0))
+        for place, topic in enumerate(self._topics):
+            seen = self._seen.get(topic, 1)
+            params = {"topics": [topic], "from_seq": seen}
+            self._queue(TOPICS - place, seen, line_of(Request("subscribe", "subscribe", params), TOPICS - place, seen))
         self._send(list(self._attempts))
         return True
+
+    def _note_seen(self, params: dict[str, Any]) -> None:
+        topic = self._topics[0] if len(self._topics) == 1 else f"executions:{params['account_id']}"
+        self._seen[topic] = params["seq"]
+
+    def _last_seen(self, journal: Journal) -> dict[str, int]:
+        """Return what an earlier incarnation has been told."""
+        self._seen = {}
+        for told in journal.told:
+            if told.topic is None:
+                self._note_seen(told.message)
+        journal.told.clear()
+        return self._seen
 
     def _disconnect(self, why: str) -> None:
         if self._socket is not None:
@@ -177,6 +207,8 @@ class Client:
             try:
                 reply = json.loads(line)
                 if "method" in reply:
+                    records.append(b"E\t%d\t%s" % (got, line))
+                    self._note_seen(reply["params"])
                     continue
                 n, k = (int(part) for part in reply["id"].split("."))
             except (ValueError, KeyError, TypeError, AttributeError):
@@ -186,6 +218,12 @@ class Client:
                 records.append(b"X\t%d\ta reply to %d.%d, which is not next" % (got, n, k))
                 continue
             self._expected.popleft()
+            if n < 0:
+                if "error" in reply:
+                    records.append(b"X\t%d\trefused: %s" % (got, line))
+                elif n <= TOPICS:
+                    records.append(b"U\t%d\t%d\t%d" % (got, TOPICS - n, k))
+                continue
             records.append(b"A\t%d\t%d\t%d\t%s" % (got, n, k, line))
             if reply.get("error", {}).get("code") == BUSY:
                 if n in self._attempts:
@@ -195,6 +233,11 @@ class Client:
                 self._answered.append(n)
         if records:
             self._journal.write(records)
+
+
+def workload_of(seed: int, number: int, begun: int) -> Workload | DeskWorkload:
+    """Return the requests of a client; `begun`: when the run began, nanoseconds."""
+    return DeskWorkload(seed, number, begun) if is_desk(number) else Workload(seed, number)
 
 
 def line_of(request: Request, n: int, k: int) -> bytes:

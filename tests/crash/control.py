@@ -2,13 +2,15 @@
 
 import mmap
 import struct
+import time
 from enum import IntEnum
 from pathlib import Path
 
 SIZE = 4096
 CLIENTS_MAX = 512
 _WORD = struct.Struct("<I")
-_GATE_AT, _PORT_AT, _QUIET_AT = 0, 4, 64
+_TIME = struct.Struct("<Q")
+_GATE_AT, _PORT_AT, _BEGUN_AT, _QUIET_AT = 0, 4, 8, 64
 
 
 class Gate(IntEnum):
@@ -33,12 +35,19 @@ class Control:
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
         if create:
-            path.write_bytes(bytes(SIZE))
+            page = bytearray(SIZE)
+            _TIME.pack_into(page, _BEGUN_AT, time.time_ns())
+            path.write_bytes(page)
         with path.open("r+b") as file:
             self._page = mmap.mmap(file.fileno(), SIZE)
 
     def _get(self, at: int) -> int:
         return int(_WORD.unpack_from(self._page, at)[0])
+
+    @property
+    def begun(self) -> int:
+        """When the page was made, nanoseconds since 1970: what the workload counts its expiries from."""
+        return int(_TIME.unpack_from(self._page, _BEGUN_AT)[0])
 
     @property
     def word(self) -> int:

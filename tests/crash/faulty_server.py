@@ -20,6 +20,7 @@ from server.batcher import Batcher
 from server.journal import Head, Journal, Kind, Row, schema
 from server.journal.rows import row_hash
 from server.lifecycle import Server
+from tests.crash import faulty_orders
 
 
 def reply_before_commit() -> None:
@@ -139,7 +140,15 @@ def no_fence() -> None:
 
 
 FAULTS: dict[str, Callable[[], None]] = {
-    plant.__name__: plant for plant in (reply_before_commit, read_uncommitted, forget_ids, forget_last_row, no_fence)
+    plant.__name__: plant
+    for plant in (
+        reply_before_commit,
+        read_uncommitted,
+        forget_ids,
+        forget_last_row,
+        no_fence,
+        *faulty_orders.FAULTS,
+    )
 }
 
 

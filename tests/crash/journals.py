@@ -10,6 +10,8 @@ share: a time noted before a send is at most that of the send, one noted after a
     C time port         connected
     D time why          disconnected
     X time what         something that must never happen
+    U time topic seq    the reply to a subscription has come: topic (its place in the client's list), from which seq
+    E time line         a notification has come
 
 What stands last may be half a line, if the client was killed in mid-write: it counts as not written.
 """
@@ -69,6 +71,19 @@ class Ack:
 
 
 @dataclass(slots=True)
+class Told:
+    """A notification, or the beginning of a subscription."""
+
+    position: int
+    connection: int
+    message: dict[str, Any]
+    """Params of the notification."""
+    topic: int | None = None
+    """Of a subscription: the topic's place in the client's list."""
+    from_seq: int = 0
+
+
+@dataclass(slots=True)
 class Journal:
     """What has been read of one client's journal so far."""
 
@@ -80,6 +95,8 @@ class Journal:
     connection: int = 0
     port: int = 0
     faults: list[str] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
+    """What came on subscriptions; whoever judges it takes it out."""
 
     @property
     def next_n(self) -> int:
@@ -130,6 +147,10 @@ class Journal:
         elif letter == b"C":
             self.connection += 1
             self.port = int(rest[0])
+        elif letter == b"U":
+            self.told.append(Told(self.position, self.connection, {}, int(rest[0]), int(rest[1])))
+        elif letter == b"E":
+            self.told.append(Told(self.position, self.connection, json.loads(rest[0])["params"]))
         elif letter == b"X":
             self.faults.append(b" ".join(rest).decode("utf-8", "replace"))
         return None

@@ -18,7 +18,7 @@ from tests.crash.control import Gate
 from tests.crash.findings import Finding
 from tests.crash.processes import Clients, ServerProcess, StuckError
 from tests.crash.run import Run
-from tests.crash.workload import COUNTER, LEDGER, SETUP, UNIFORM, Request
+from tests.crash.workload import COUNTER, LEDGER, UNIFORM, Request
 
 FENCED = 6
 """Exit code of a server that was fenced."""
@@ -83,8 +83,7 @@ class Leaders(Run):
         self._control.move(Gate.CLOSED)
         self._server.start()
         self._ready()
-        with Channel(self._server.port) as channel:
-            self._books.set_up(channel.call("create_accounts", SETUP).result)
+        self._set_up()
         self._clients = Clients(options.directory, list(self._journals), options.seed, options.rate)
         stack.callback(self._clients.end)
         other = ServerProcess(

@@ -42,6 +42,8 @@ class Log:
         """Newest row that was replayed."""
         self.epoch = 0
         self._hash = bytes(32)
+        self.on_applied: Callable[[int, int, Batch], None] = lambda *_: None
+        """Called with seq, time and batch of each row that was applied."""
         self._times: list[int] = []
         self._seqs: list[int] = []
         self._lasts: list[int] = []
@@ -98,6 +100,7 @@ class Log:
                 self._times.append(row["time"])
                 self._seqs.append(seq)
                 self._lasts.append(self.engine.last_timestamp)
+                self.on_applied(seq, row["time"], self._batch)
             return True
         return False
 

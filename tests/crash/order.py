@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
+from tests.crash import trading
 from tests.crash.books import Books
 from tests.crash.findings import Finding, Findings
 from tests.crash.journals import Ack, Journal
@@ -26,6 +27,7 @@ from tests.crash.log import Log
 from tests.crash.workload import COUNTER, HOT
 
 EFFECTIVE = {"created", "exists"}
+WRITES = {"create_transfers", "create_accounts", *trading.WRITES}
 
 
 class Highest:
@@ -130,8 +132,12 @@ class Order:
                 self._findings.add(Finding.PROTOCOL, f"{_name(ack)}: error {ack.reply['error']}")
             return
         self._seqs.note(ack.got, ack.seq)
-        if times := _times(ack):
+        if times := _times(ack, self._books.request(ack.client, ack.n).method):
             self._timestamps.note(ack.got, max(times))
+
+    def newest_before(self, at: int) -> int:
+        """Return the newest timestamp that was answered before a moment."""
+        return self._timestamps.before(at)
 
     # --- writes
 
@@ -277,12 +283,12 @@ class LowestAfter:
         return self._lowest[place] if place < len(self._lowest) else 2**63
 
 
-def _times(ack: Ack) -> list[int]:
+def _times(ack: Ack, method: str) -> list[int]:
     """Timestamps in a reply to a write."""
-    result: Any = ack.reply["result"]
-    if not isinstance(result, list):
+    if method not in WRITES:
         return []
-    return [item["timestamp"] for item in result if isinstance(item, dict) and "status" in item and len(item) == 2]
+    result: Any = ack.reply["result"]
+    return [item["timestamp"] for item in (result if isinstance(result, list) else [result])]
 
 
 def _name(ack: Ack) -> str:

@@ -16,19 +16,24 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from random import Random
 
 from tests.crash.books import Books, Tally
 from tests.crash.channel import Channel, ChannelError
+from tests.crash.client import workload_of
 from tests.crash.control import Control, Gate
+from tests.crash.desks import Desks, DeskTally
 from tests.crash.findings import Finding, Findings
 from tests.crash.journals import Ack, Journal, path_of
 from tests.crash.log import Log
+from tests.crash.market import Market
 from tests.crash.nemesis import ENDS_SERVER, KILLS, Nemesis, Round, Strike, schedule
 from tests.crash.order import Order, OrderTally
 from tests.crash.processes import Clients, Cluster, ServerProcess, StuckError, external_cluster, status
-from tests.crash.workload import READERS_FROM, SETUP, Workload
+from tests.crash.trading import CHANNEL, DESKS_FROM, KEY, is_desk, set_up
+from tests.crash.workload import READERS_FROM, SETUP
 
 SETTINGS: dict[str, object] = {
     # Small enough that snapshots, digests and pruning are always under way.
@@ -39,6 +44,7 @@ SETTINGS: dict[str, object] = {
     "log_level": "info",
 }
 QUIET_SECONDS = 60.0
+TOLD_SECONDS = 20.0
 STARTS_MAX = 5
 """A start may fail when its PostgreSQL was killed under it; then it is tried again, so often."""
 
@@ -53,6 +59,8 @@ class Options:
     clients: int = 4
     readers: int = 1
     """Clients that only read, beside the others."""
+    desks: int = 2
+    """Clients that trade, beside the others."""
     rate: float = 350.0
     """Requests per second and client."""
     external: bool = False
@@ -85,6 +93,8 @@ class Summary:
     strikes: dict[str, int] = field(default_factory=dict)
     books: Tally = field(default_factory=Tally)
     order: OrderTally = field(default_factory=OrderTally)
+    desks: DeskTally = field(default_factory=DeskTally)
+    trades: int = 0
 
     def table(self) -> str:
         """Return what people want to know, one fact a line."""
@@ -103,6 +113,10 @@ class Summary:
             ("sent again, had been committed", f"{self.books.resends_exist:,} transfers"),
             ("repeats of answered transfers", f"{self.books.repeats:,} ({self.books.repeats_exist:,} exist)"),
             ("pending transfers expired", f"{self.books.expired:,}"),
+            ("orders answered, trades", f"{self.desks.orders:,}, {self.trades:,}"),
+            ("orders sent again, had been committed", f"{self.desks.resends_exist:,}"),
+            ("repeats of answered orders", f"{self.desks.repeats_exist:,} exist"),
+            ("executions told, again, to the audits", self._executions()),
         ]
         width = max(len(name) for name, _ in facts)
         lines = [f"  {name:<{width}}  {value}" for name, value in facts]
@@ -111,6 +125,9 @@ class Summary:
         if len(self.findings):
             lines.append(self.findings.report())
         return "\n".join(lines)
+
+    def _executions(self) -> str:
+        return f"{self.desks.told:,}, {self.desks.told_again:,}, {self.desks.replayed:,}"
 
 
 class Run:
@@ -152,6 +169,7 @@ class Run:
         summary.strikes = self._nemesis.done
         summary.restarts = self._server.starts
         summary.books, summary.order = self._books.tally, self._order.tally
+        summary.desks, summary.trades = self._desks.tally, self._log.engine.trades
         return summary
 
     # --- the parts
@@ -159,6 +177,8 @@ class Run:
     def _prepare(self, cluster: Cluster | None) -> None:
         options = self._options
         self._settings = dict(SETTINGS)
+        if options.desks:
+            self._settings["channels"] = write_channels(options.directory)
         self._command: list[str] | None = None
         if options.fault:
             self._command = [sys.executable, "-m", "tests.crash.faulty_server", options.fault]
@@ -170,20 +190,26 @@ class Run:
             self._server.adopt(options.template)
         self._nemesis = Nemesis(self._server, self._kill_client)
         self._log = Log(lambda: self._server.cluster.dsn)
-        numbers = [*range(1, options.clients + 1), *range(READERS_FROM, READERS_FROM + options.readers)]
+        numbers = [
+            *range(1, options.clients + 1),
+            *range(DESKS_FROM, DESKS_FROM + options.desks),
+            *range(READERS_FROM, READERS_FROM + options.readers),
+        ]
         self._journals = {number: Journal(number, path_of(options.directory, number)) for number in numbers}
         self._noted = dict.fromkeys(numbers, 0)
-        workloads = {number: Workload(options.seed, number) for number in numbers}
+        workloads = {number: workload_of(options.seed, number, self._control.begun) for number in numbers}
         self._books = Books(workloads, self.findings, self._log, self._random)
         self._order = Order(self._books, self._log, self.findings)
+        self._market = Market(self._log.engine, self.findings)
+        self._log.on_applied = self._market.applied
+        self._desks = Desks(self._books, self._market, self._log, self._order, self.findings)
 
     def _work(self, stack: contextlib.ExitStack) -> None:
         options = self._options
         self._control.move(Gate.CLOSED)
         self._server.start()
         self._ready()
-        with Channel(self._server.port) as channel:
-            self._books.set_up(channel.call("create_accounts", SETUP).result)
+        self._set_up()
         self._clients = Clients(options.directory, list(self._journals), options.seed, options.rate)
         stack.callback(self._clients.end)
         rounds = options.rounds or schedule(options.seed, options.kills)
@@ -198,6 +224,12 @@ class Run:
             if self._found():
                 return
         self._end()
+
+    def _set_up(self) -> None:
+        with Channel(self._server.port) as channel:
+            self._books.set_up(channel.call("create_accounts", SETUP).result)
+            if self._options.desks:
+                set_up_market(channel)
 
     def _found(self) -> bool:
         until = self._options.until
@@ -219,7 +251,7 @@ class Run:
         else:
             self._control.move(Gate.DRAIN)
             self._await_quiet()
-        self.audit()
+        self.audit(ended=ends)
 
     def _strike(self, strike: Strike) -> None:
         self._nemesis.strike(strike)
@@ -283,8 +315,11 @@ class Run:
 
     # --- audits
 
-    def audit(self, *, all_of_it: bool = False) -> None:
-        """Judge everything that happened since the last audit. Every client must be quiet."""
+    def audit(self, *, all_of_it: bool = False, ended: bool = False) -> None:
+        """Judge everything that happened since the last audit. Every client must be quiet.
+
+        `ended`: no client has been connected since the server started.
+        """
         self.summary.audits += 1
         self._newest = acks = list[Ack]()
         for number, journal in self._journals.items():
@@ -298,10 +333,17 @@ class Run:
         self._log.advance(self.findings)
         for ack in acks:
             self._books.acknowledged(ack)
+            if is_desk(ack.client):
+                self._desks.acknowledged(ack)
+        self._desks.told(self._journals)
         with Channel(self._server.port, seconds=60) as channel:
             self._books.audit(channel, all_of_it=all_of_it)
             if all_of_it:
                 self._books.check_history(channel)
+            if self._options.desks:
+                self._desks.audit(channel, all_of_it=all_of_it, ended=ended)
+        if self._options.desks:
+            self._desks.replay(self._server.port, all_of_it=all_of_it)
         self._order.audit(self._journals, acks)
         self._compare_with_replay()
 
@@ -324,11 +366,23 @@ class Run:
             f"{self._log.engine.digest().hex()} at row {self._log.seq}",
         )
 
+    def _await_told(self) -> None:
+        """Wait until every desk has been told of every execution; audits meanwhile."""
+        deadline = time.monotonic() + TOLD_SECONDS
+        while late := self._desks.missing(self._journals):
+            if time.monotonic() > deadline:
+                for what in late:
+                    self.findings.add(Finding.STREAM, what)
+                return
+            time.sleep(0.1)
+            self.audit()
+
     def _end(self) -> None:
         """Judge everything, in full, when all is answered; and again after an ordered restart."""
         self._control.move(Gate.DRAIN)
         self._await_quiet()
         self.audit(all_of_it=True)
+        self._await_told()
         self._control.move(Gate.CLOSED)
         code = self._server.terminate()
         if code:
@@ -366,6 +420,24 @@ class Run:
                 f"state hash {snapshot['state_hash']} at row {snapshot['seq']}; a replay from zero gives {ours} at row "
                 f"{self._log.seq}",
             )
+
+
+def write_channels(directory: Path) -> Path:
+    """Write the file of the channel that desks log on to whose orders go with their connections."""
+    path = directory / "channels.toml"
+    digest = sha256(bytes(16) + KEY.encode()).hexdigest()
+    permissions = ["read", "accounts", "transfers", "trade", "market_data", "market_admin"]
+    path.write_text(f'[channels.{CHANNEL}]\npermissions = {permissions}\nkey = "sha256${bytes(16).hex()}${digest}"\n')
+    return path
+
+
+def set_up_market(channel: Channel) -> None:
+    """Make accounts, instruments and trading accounts, and open the market."""
+    for method, params in set_up():
+        result = channel.call(method, params).result
+        for each in result if isinstance(result, list) else [result]:
+            if each["status"] not in {"created", "done"}:
+                raise StuckError(f"the market cannot be set up: {method}: {each}")
 
 
 def run(options: Options, say: Callable[[str], None] = lambda _: None, *, keep: bool = False) -> Summary:

@@ -17,19 +17,24 @@ import pytest
 from server.journal.rows import row_hash
 from tests.crash.books import Books, Hold, hold_problem, outcomes_of
 from tests.crash.channel import Channel, Reply
+from tests.crash.client import workload_of
 from tests.crash.control import Control, Gate
+from tests.crash.desks import Desks
 from tests.crash.findings import Finding, Findings
-from tests.crash.journals import Ack, Journal, path_of
+from tests.crash.journals import Ack, Journal, Told, path_of
 from tests.crash.log import Log
+from tests.crash.market import Market
 from tests.crash.order import Highest, LowestAfter, Order
 from tests.crash.processes import Clients, ServerProcess
-from tests.crash.run import SETTINGS
-from tests.crash.workload import CODE, LEDGER, READERS_FROM, SETUP, UNIFORM, Workload
+from tests.crash.run import SETTINGS, set_up_market, write_channels
+from tests.crash.trading import DESKS_FROM, SUBMITS, is_desk
+from tests.crash.workload import CODE, LEDGER, READERS_FROM, SETUP, UNIFORM
+from tests.models import trading_settlement
 
 pytestmark = pytest.mark.crash
 
 SEED = 11
-NUMBERS = (1, 2, READERS_FROM)
+NUMBERS = (1, 2, DESKS_FROM, DESKS_FROM + 1, READERS_FROM)
 
 
 class DoctoredLog(Log):
@@ -54,7 +59,7 @@ class DoctoredChannel(Channel):
 
     def call(self, method: str, params: Any = None) -> Reply:
         reply = super().call(method, params)
-        for view in reply.result if method.startswith("lookup_") else ():
+        for view in reply.result if method.startswith(("lookup_", "get_orders", "query_accounts")) else ():
             if view is not None:
                 self._change(method, view)
         return reply
@@ -74,16 +79,25 @@ class Evidence:
         *,
         view: Callable[[str, Any], None] = lambda *_: None,
         rows: Callable[[list[dict[str, Any]]], None] = lambda _: None,
+        told: Callable[[list[Told]], None] = lambda _: None,
     ) -> Findings:
-        """Return what the audits find when changes have been made to replies, to looked up views, or to the log."""
+        """Return what the audits find when changes have been made.
+
+        To replies, to looked up views, to the log, or to what the first desk was told.
+        """
         findings = Findings()
         log = DoctoredLog(lambda: self.server.cluster.dsn, rows)
-        workloads = {number: Workload(SEED, number) for number in NUMBERS}
+        begun = Control(self.directory / "control").begun
+        workloads = {number: workload_of(SEED, number, begun) for number in NUMBERS}
         books = Books(workloads, findings, log, Random(0))
         order = Order(books, log, findings)
+        market = Market(log.engine, findings)
+        log.on_applied = market.applied
+        desks = Desks(books, market, log, order, findings)
         journals = {number: Journal(number, path_of(self.directory, number)) for number in NUMBERS}
         acks = [ack for journal in journals.values() for ack in journal.load()]
         change(acks)
+        told(journals[DESKS_FROM].told)
         books.set_up(self.set_up)
         for number, journal in journals.items():
             assert not journal.faults
@@ -92,9 +106,13 @@ class Evidence:
         log.advance(findings)
         for ack in acks:
             books.acknowledged(ack)
+            if is_desk(ack.client):
+                desks.acknowledged(ack)
+        desks.told(journals)
         with DoctoredChannel(self.server.port, view) as channel:
             books.audit(channel, all_of_it=True)
             books.check_history(channel)
+            desks.audit(channel, all_of_it=True)
         order.audit(journals, acks)
         return findings
 
@@ -102,7 +120,7 @@ class Evidence:
 @pytest.fixture(scope="module")
 def evidence(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Evidence]:
     directory = tmp_path_factory.mktemp("evidence")
-    server = ServerProcess(directory, SETTINGS)
+    server = ServerProcess(directory, SETTINGS | {"channels": write_channels(directory)})
     server.adopt(template)
     control = Control(directory / "control", create=True)
     control.move(Gate.CLOSED)
@@ -112,6 +130,7 @@ def evidence(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterat
         server.wait_ready()
         with Channel(server.port) as channel:
             results = channel.call("create_accounts", SETUP).result
+            set_up_market(channel)
         control.port = server.port
         clients = Clients(directory, list(NUMBERS), SEED, 300.0)
         control.move(Gate.RUN)
@@ -144,7 +163,7 @@ def test_what_happened_is_in_order(evidence: Evidence) -> None:
 
 
 def kind_of(ack: Ack) -> str:
-    return Workload(SEED, ack.client).kind(ack.n)
+    return workload_of(SEED, ack.client, 0).kind(ack.n)
 
 
 def last(acks: list[Ack], which: Callable[[Ack], bool]) -> Ack:
@@ -186,7 +205,23 @@ def read_transfers(ack: Ack) -> bool:
     return kind_of(ack) == "read_transfers" and any(ack.reply["result"])
 
 
-DOCTORED = (created, repeated, refused, chain, opened, read_counter, read_history, read_transfers)
+def ordered(ack: Ack) -> bool:
+    """An order that was filled at once, in part at least."""
+    return kind_of(ack) in SUBMITS and ack.first and any(each["fills"] for each in ack.reply["result"])
+
+
+def ordered_again(ack: Ack) -> bool:
+    return kind_of(ack) in SUBMITS and not ack.first and ack.reply["result"][0]["status"] == "exists"
+
+
+def read_executions(ack: Ack) -> bool:
+    return kind_of(ack) == "read_executions" and bool(ack.reply["result"])
+
+
+DOCTORED = (
+    *(created, repeated, refused, chain, opened, read_counter, read_history, read_transfers),
+    *(ordered, ordered_again, read_executions),
+)
 """What the changes need: the moment of work lasts until there is one of each."""
 ACKS_MIN = 500
 
@@ -266,9 +301,51 @@ def account_created_twice(acks: list[Ack]) -> None:
     acks.append(again)
 
 
+def fill_at_another_price(acks: list[Ack]) -> None:
+    (fill, *_), *_ = (each["fills"] for each in last(acks, ordered).reply["result"] if each["fills"])
+    fill["price"] += 1
+
+
+def fill_not_told(acks: list[Ack]) -> None:
+    for each in last(acks, ordered).reply["result"]:
+        each["fills"] = []
+
+
+def order_of_another_row(acks: list[Ack]) -> None:
+    last(acks, ordered).reply["seq"] += 1_000
+
+
+def repeat_is_another_order(acks: list[Ack]) -> None:
+    last(acks, ordered_again).reply["result"][0]["order_id"] += 1
+
+
+def repeat_is_new(acks: list[Ack]) -> None:
+    last(acks, ordered_again).reply["result"][0]["status"] = "new"
+
+
+def repeat_of_an_order_of_another_time(acks: list[Ack]) -> None:
+    last(acks, ordered_again).reply["result"][0]["timestamp"] += 1
+
+
+def read_no_execution(acks: list[Ack]) -> None:
+    last(acks, read_executions).reply["result"] = []
+
+
+def read_another_execution(acks: list[Ack]) -> None:
+    last(acks, read_executions).reply["result"][0]["leaves_qty"] += 1
+
+
 @pytest.mark.parametrize(
     ("change", "kind"),
     [
+        (fill_at_another_price, Finding.ALTERED),
+        (fill_not_told, Finding.ALTERED),
+        (order_of_another_row, Finding.LOST),
+        (repeat_is_another_order, Finding.DOUBLED),
+        (repeat_is_new, Finding.RETRY),
+        (repeat_of_an_order_of_another_time, Finding.RETRY),
+        (read_no_execution, Finding.STALE_READ),
+        (read_another_execution, Finding.DIRTY_READ),
         (said_created_of_what_is_not_there, Finding.LOST),
         (said_refused_of_what_is_there, Finding.PHANTOM),
         (another_timestamp, Finding.ALTERED),
@@ -293,7 +370,7 @@ def test_a_change_is_found(evidence: Evidence, change: Callable[[list[Ack]], Non
 
 
 def one_side_has_more(method: str, view: Any) -> None:
-    if view["id"] == UNIFORM[0]:
+    if view.get("id") == UNIFORM[0]:
         view["credits_posted"] += 1
 
 
@@ -307,9 +384,28 @@ def a_time_that_no_row_has(method: str, view: Any) -> None:
         view["timestamp"] -= 10**12
 
 
+def order_of_another_size(method: str, view: Any) -> None:
+    if method == "get_orders":
+        view["leaves_quantity"] += 1
+
+
+def market_has_more(method: str, view: Any) -> None:
+    if method == "query_accounts" and view["flags"]:
+        view["credits_posted"] += 1
+
+
+def market_has_spent(method: str, view: Any) -> None:
+    if method == "query_accounts" and view["flags"]:
+        view["debits_pending"] += view["credits_posted"]
+
+
 @pytest.mark.parametrize(
     ("change", "kind"),
     [
+        (order_of_another_size, Finding.REPLAY),
+        (market_has_more, Finding.BALANCE),
+        (market_has_more, Finding.BOOKS),
+        (market_has_spent, Finding.BALANCE),
         (one_side_has_more, Finding.BALANCE),
         (one_side_has_more, Finding.BOOKS),
         (posted_is_voided, Finding.PENDING),
@@ -320,6 +416,60 @@ def a_time_that_no_row_has(method: str, view: Any) -> None:
 def test_a_change_of_the_state_is_found(evidence: Evidence, change: Callable[[str, Any], None], kind: Finding) -> None:
     findings = evidence.judge(view=change)
     assert kind in findings.kinds, findings.report()
+
+
+def told_of_one_less(told: list[Told]) -> None:
+    del told[len(told) // 2]
+
+
+def told_twice(told: list[Told]) -> None:
+    told.insert(len(told) // 2, told[len(told) // 2])
+
+
+def told_in_another_order(told: list[Told]) -> None:
+    told[-2], told[-1] = told[-1], told[-2]
+
+
+def told_otherwise(told: list[Told]) -> None:
+    told[-1].message["cum_qty"] += 1
+
+
+def told_after_another(told: list[Told]) -> None:
+    told[-1].message["prev_seq"] -= 1
+
+
+def told_of_what_never_happened(told: list[Told]) -> None:
+    told[-1].message["timestamp"] += 10**12
+
+
+def told_before_the_reply(told: list[Told]) -> None:
+    for each in told:
+        each.position -= 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        (told_of_one_less, Finding.STREAM),
+        (told_twice, Finding.STREAM),
+        (told_in_another_order, Finding.STREAM),
+        (told_otherwise, Finding.STREAM),
+        (told_after_another, Finding.STREAM),
+        (told_before_the_reply, Finding.STREAM),
+        (told_of_what_never_happened, Finding.DIRTY_READ),
+    ],
+)
+def test_a_change_of_what_was_told_is_found(
+    evidence: Evidence, change: Callable[[list[Told]], None], kind: Finding
+) -> None:
+    findings = evidence.judge(told=change)
+    assert kind in findings.kinds, findings.report()
+
+
+def test_a_model_that_comes_to_something_else_is_found(evidence: Evidence, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trading_settlement, "ppm_of", lambda amount, ppm: amount * ppm // 1_000_000 + 1)
+    findings = evidence.judge()
+    assert findings.kinds == {Finding.MODEL}, findings.report()
 
 
 def missing(rows: list[dict[str, Any]]) -> None:

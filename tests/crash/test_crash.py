@@ -31,6 +31,15 @@ def _check(summary: Summary) -> None:
     assert summary.books.resends_exist > 0
     assert summary.books.repeats_exist > 50
     assert summary.books.expired > 0
+    assert summary.desks.orders > 500
+    assert summary.trades > 200
+    assert summary.desks.repeats_exist > 20
+    assert summary.desks.resends_exist > 0
+    assert summary.desks.told > summary.trades
+    assert summary.desks.replayed > 1_000
+    assert summary.desks.reads > 100
+    for status in ("new", "filled", "partially_filled", "canceled", "rejected", "replaced", "done", "busted"):
+        assert summary.desks.statuses.get(status, 0) > 0, status
     assert summary.rows > 100
 
 

@@ -32,11 +32,47 @@ def test_a_planted_fault_is_found(
         tmp_path / "run",
         seed=20,
         rate=rate,
+        desks=0,
         template=template,
         fault=fault,
         until=frozenset({kind}),
         rounds=(Round(0.3, strike),) * KILLS_MAX,
     )
+    _must_find(options, kind)
+
+
+@pytest.mark.parametrize(
+    ("fault", "strike", "kind"),
+    [
+        ("reply_before_commit", COMMIT, Finding.LOST),
+        ("execution_before_commit", COMMIT, Finding.DIRTY_READ),
+        ("forget_orders", SERVER, Finding.DOUBLED),
+        ("leave_out_an_asset_leg", SERVER, Finding.BALANCE),
+        ("lose_priority", SERVER, Finding.ALTERED),
+        ("cancel_not_applied", SERVER, Finding.PHANTOM),
+        ("skip_at_page_border", SERVER, Finding.STREAM),
+        ("keep_orders_of_sessions", SERVER, Finding.PHANTOM),
+    ],
+)
+def test_a_planted_fault_about_orders_is_found(
+    tmp_path: Path, template: Path, fault: str, strike: Strike, kind: Finding
+) -> None:
+    """Desks alone, so that nobody else can find it."""
+    options = Options(
+        tmp_path / "run",
+        seed=21,
+        clients=0,
+        readers=0,
+        desks=2,
+        template=template,
+        fault=fault,
+        until=frozenset({kind}),
+        rounds=(Round(0.3, strike),) * KILLS_MAX,
+    )
+    _must_find(options, kind)
+
+
+def _must_find(options: Options, kind: Finding) -> None:
     summary = run(options)
     assert kind in summary.findings.kinds, summary.table()
     assert Finding.STUCK not in summary.findings.kinds, summary.table()

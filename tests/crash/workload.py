@@ -93,10 +93,8 @@ class Workload:
         return self._pattern[n % len(self._pattern)]
 
     def transfer_id(self, n: int, item: int) -> str:
-        """Return the id of an item: random to look at, the same whenever asked."""
-        text = f"{self._seed}:{self._client}:{n}:{item}".encode()
-        digits = hashlib.blake2b(text, digest_size=16).hexdigest()
-        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+        """Return the id of an item."""
+        return id_of(self._seed, self._client, n, item)
 
     def _request(self, n: int) -> Request:
         kind = self.kind(n)
@@ -213,6 +211,12 @@ class Workload:
                 ]
             )
         ]
+
+
+def id_of(seed: int, client: int, n: int, item: int) -> str:
+    """Return the id of an item: random to look at, the same whenever asked."""
+    digits = hashlib.blake2b(f"{seed}:{client}:{n}:{item}".encode(), digest_size=16).hexdigest()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def sure(kind: str) -> bool:
