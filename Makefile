@@ -80,7 +80,9 @@ asan: env  ## address and undefined-behaviour sanitizers over the compiled modul
 	  ../../$(BIN)/python -X faulthandler -m pytest --capture=sys -m "not long and not crash" $(or $(ARGS),tests/engine tests/server/wire)
 
 RUNS ?= 2000000
-fuzz: env  ## the wire against its plain model, RUNS=2000000 inputs found by atheris
+WORLDS ?= 5000
+fuzz: env  ## the wire against its plain model, RUNS=2000000 inputs found by atheris; WORLDS=5000 of bytes in order commands
+	$(BIN)/python fuzz/fuzz_orders.py --worlds $(WORLDS)
 	$(BIN)/pip install --quiet --disable-pip-version-check "atheris>=3,<4"
 	$(BIN)/python fuzz/fuzz_wire.py --runs $(RUNS)
 
