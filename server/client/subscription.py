@@ -85,7 +85,7 @@ class Subscription:
         self._seqs: dict[tuple[str, Any], int] = {}
         """Newest seq by topic."""
         self._complete: dict[str, int] = {}
-        """What executions and trades are complete up to, by method."""
+        """What each topic of executions or trades is complete up to: catching up, one may be far ahead of another."""
         self._newest: dict[tuple[str, Any], int] = {}
         """Newest exec_id or trade_id by topic."""
 
@@ -137,12 +137,17 @@ class Subscription:
         gap = known is not None and not params.get("snapshot") and params["prev_seq"] > known
         self._seqs[key] = params["seq"]
         if number is not None:
-            self._complete[line.method] = params["seq"]
+            self._complete[self._topic_of(line.method, params)] = params["seq"]
             if params.get("state", "done") == "done":
                 if number <= self._newest.get(key, 0):
                     return None
                 self._newest[key] = number
         return Event(line.method, params, gap)
+
+    def _topic_of(self, method: str, params: dict[str, Any]) -> str:
+        if method == "trade":
+            return f"trades:{params.get('instrument')}"
+        return f"executions:{params.get('account_id')}" if self._by_account else "executions"
 
     @property
     def _by_account(self) -> bool:
@@ -178,16 +183,16 @@ class Subscription:
                 tune_socket(self._writer.get_extra_info("socket"))
                 if self._logon is not None:
                     await self._ask("logon", self._logon.params())
-                params: dict[str, Any] = {"topics": self._topics}
-                from_seq = min(self._complete.values(), default=self._from_seq)
-                if from_seq is not None:
-                    params["from_seq"] = from_seq
-                if self._depth is not None:
-                    params["depth"] = self._depth
-                seq = await self._ask("subscribe", params)
-                for method, topic in (("execution", "executions"), ("trade", "trades")):
-                    if any(wanted.partition(":")[0] == topic for wanted in self._topics):
-                        self._complete.setdefault(method, seq if self._from_seq is None else self._from_seq)
+                for from_seq, topics in self._wanted().items():
+                    params: dict[str, Any] = {"topics": topics}
+                    if from_seq is not None:
+                        params["from_seq"] = from_seq
+                    if self._depth is not None:
+                        params["depth"] = self._depth
+                    seq = await self._ask("subscribe", params)
+                    for topic in topics:
+                        if topic.partition(":")[0] in {"executions", "trades"}:
+                            self._complete.setdefault(topic, seq if from_seq is None else from_seq)
         except (OSError, EOFError, TimeoutError) as error:
             await self._drop()
             raise ConnectionLost(
@@ -196,6 +201,13 @@ class Subscription:
         except ClientError:
             await self.close()
             raise
+
+    def _wanted(self) -> dict[int | None, list[str]]:
+        """Topics by the log entry from which they are to begin."""
+        wanted: dict[int | None, list[str]] = {}
+        for topic in self._topics:
+            wanted.setdefault(self._complete.get(topic, self._from_seq), []).append(topic)
+        return wanted
 
     async def _ask(self, method: str, params: object) -> int:
         assert self._writer is not None

@@ -1,6 +1,7 @@
 """Orders and subscriptions of both clients against a real server, over connections that break."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +15,7 @@ from server.client import (
     Order,
     Replace,
     Status,
+    Subscription,
     Transfer,
     uuid7,
 )
@@ -118,6 +120,50 @@ async def test_a_subscription_goes_on_over_lost_connections(server: LocalServer)
             async for event in events:
                 assert event.params["exec_id"] <= wanted[3].exec_id
                 break
+
+
+async def test_each_topic_goes_on_from_where_it_was() -> None:
+    """Topics catch up one after the other: cut in between, the second has had nothing of what the first has."""
+    told = {7: [3, 9], 8: [2, 5]}
+    """Entries of the log with an execution of an account."""
+    asked: list[tuple[list[str], int]] = []
+    over = asyncio.Semaphore(0)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        first = not asked
+        while line := await reader.readline():
+            request = json.loads(line)
+            topics, from_seq = request["params"]["topics"], request["params"]["from_seq"]
+            asked.append((topics, from_seq))
+            writer.write(json.dumps({"id": request["id"], "result": {"topics": topics}, "seq": 9}).encode() + b"\n")
+            for topic in topics:
+                account, prev_seq = int(topic.removeprefix("executions:")), from_seq - 1
+                for seq in told[account]:
+                    if seq >= from_seq:
+                        params = {"exec_id": seq, "account_id": account, "seq": seq, "prev_seq": prev_seq}
+                        writer.write(json.dumps({"method": "execution", "params": params}).encode() + b"\n")
+                        prev_seq = seq
+                if first:
+                    break
+            if first:
+                break
+        writer.close()
+        await writer.wait_closed()
+        over.release()
+
+    async with asyncio.timeout(10), await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        async with Subscription("127.0.0.1", port, ["executions:7", "executions:8"], from_seq=1) as events:
+            found = []
+            async for event in events:
+                assert not event.gap
+                found.append(event.params["seq"])
+                if len(found) == 4:
+                    break
+        for _ in range(2):
+            await over.acquire()
+    assert found == [3, 9, 2, 5]
+    assert asked == [(["executions:7", "executions:8"], 1), (["executions:7"], 9), (["executions:8"], 1)]
 
 
 async def test_a_subscription_that_is_refused(server: LocalServer) -> None:
