@@ -163,7 +163,8 @@ class Market:
             case "submit_orders" | "cancel_orders" | "replace_orders":
                 return list(getattr(m, method)(items, time, scope=scope))
             case "mass_cancel":
-                return m.mass_cancel(items[0], time, scope=scope)
+                # The server's own may be about many sessions.
+                return [result for item in items for result in m.mass_cancel(item, time, scope=scope)]
             case "set_session":
                 return m.set_session(items, time)
             case "end_of_day":

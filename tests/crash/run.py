@@ -117,6 +117,7 @@ class Summary:
             ("orders sent again, had been committed", f"{self.desks.resends_exist:,}"),
             ("repeats of answered orders", f"{self.desks.repeats_exist:,} exist"),
             ("executions told, again, to the audits", self._executions()),
+            ("… of orders whose time had come", f"{self.desks.expired:,}"),
         ]
         width = max(len(name) for name, _ in facts)
         lines = [f"  {name:<{width}}  {value}" for name, value in facts]

@@ -33,8 +33,9 @@ SHARED_CASH: Final = {7_004: 7_001}
 HOUSE: Final = {CASH: 700_000, COIN: 700_001, SHARE: 700_002}
 FEES: Final = 700_003
 
-NANOSECONDS_EACH: Final = 20_000_000
-"""About the time that one request takes in a run, restarts included: expire times follow from it."""
+NANOSECONDS_EACH: Final = (4_000_000, 16_000_000)
+"""About the time that one request takes in a run, restarts included, at least and at most: expire times follow from
+it, so that some are met, some never, and some have passed."""
 SECOND: Final = 1_000_000_000
 
 CHANNEL: Final = "desk"
@@ -47,7 +48,7 @@ PATTERN: Final = {
     "at_once": 3,
     "stop": 3,
     "iceberg": 2,
-    "good_till": 3,
+    "good_till": 4,
     "post_only": 1,
     "cancel": 7,
     "cancel_some": 2,
@@ -260,8 +261,11 @@ class DeskWorkload:
         return [order | {"quantity": 12 * lot, "display_quantity": random.randint(1, 5) * lot}]
 
     def _good_till(self, n: int, random: Random) -> list[dict[str, Any]]:
-        expire_time = self._begun + n * NANOSECONDS_EACH + random.randint(1, 20 * SECOND)
-        return [self._order(n, 0, random, time_in_force="gtd", expire_time=expire_time)]
+        """Away from the market, so that it is still there when its time comes."""
+        expire_time = self._begun + n * random.randint(*NANOSECONDS_EACH) + random.randint(1, 4 * SECOND)
+        order = self._order(n, 0, random, time_in_force="gtd", expire_time=expire_time)
+        symbol, off = order["instrument"], random.randint(6, 9) * (1 if order["side"] == "sell" else -1)
+        return [order | {"price": PRICES[symbol] + off * TICKS[symbol]}]
 
     def _post_only(self, n: int, random: Random) -> list[dict[str, Any]]:
         return [self._order(n, 0, random, post_only=True)]
@@ -322,7 +326,8 @@ class DeskWorkload:
         return "update_accounts", [{"id": account, "frozen": random.random() < 0.3}]
 
     def _trade(self, n: int, random: Random) -> int:
-        return random.randint(1 + n // 4, 8 + n // 2)
+        """One of the newest, as far as can be told from n alone."""
+        return random.randint(1 + n * 6 // 10, 8 + n * 8 // 10)
 
     def _bust(self, n: int, random: Random) -> tuple[str, Any]:
         return "bust_trades", [{"trade_id": self._trade(n, random)}]
