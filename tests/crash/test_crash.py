@@ -34,7 +34,7 @@ def _check(summary: Summary) -> None:
     assert summary.desks.orders > 500
     assert summary.trades > 200
     assert summary.desks.repeats_exist > 20
-    assert summary.desks.resends_exist > 0
+    assert summary.desks.told_again > 0
     assert summary.desks.told > summary.trades
     assert summary.desks.replayed > 1_000
     assert summary.desks.reads > 100

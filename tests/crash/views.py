@@ -101,7 +101,7 @@ def trade_results(results: Records, _: Records) -> list[Json]:
 
 
 def single_result(method: str, results: Records) -> Json:
-    """The result of mass_cancel (of the first, when the server cancels for many sessions), set_session or end_of_day."""
+    """The result of mass_cancel (for many sessions: of the first), set_session or end_of_day."""
     result = results[0]
     answer = {"status": name(OrderStatus(result["status"])), **_reason(result)}
     if method == "mass_cancel":
