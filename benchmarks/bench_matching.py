@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from itertools import pairwise
 from statistics import median
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,11 @@ from engine import (
 )
 from engine.matching.solo import OrderBook
 from engine.order_results import AmendField, OrderType, Session, TimeInForce
+from examples.lobster import data
+from examples.lobster.plan import plan
+from examples.lobster.replay import terms
+from examples.market.drive import drive, open_market
+from examples.market.plan import Step
 
 ROUNDS = 7
 TRADERS = 64
@@ -161,24 +166,39 @@ def batches(flow: Flow) -> list[Batch]:
 
 
 def totals(flow: Flow) -> Flow:
-    """Reductions tell what is left open; a replace tells the order's total: what has been filled is added."""
+    """The operations as replaces mean them, which tell an order's total and keep its place at the same price.
+
+    A reduction tells what is left open: what has been filled is added. A move to the price that the order has gives up
+    its place: it becomes two commands, one more and back again.
+    """
     book = OrderBook(len(flow.operations) + 1, len(flow.operations) + 1, keep_trades=flow.trades)
     operations = flow.operations.copy()
-    reductions = np.flatnonzero(operations["kind"] == order_flow.REDUCE)
-    filled = np.zeros(int(operations["id"].max()) + 1, dtype=np.uint64)
+    most = int(operations["id"].max()) + 1
+    filled, total = np.zeros(most, dtype=np.uint64), np.zeros(most, dtype=np.uint64)
+    prices = np.zeros(most, dtype=np.uint32)
+    idle: list[int] = []
     done = seen = 0
-    for place in reductions.tolist():
-        book.run(operations[done:place])
-        done = place
-        if book.trades > seen:
+    for place, (number, quantity, price, kind) in enumerate(
+        zip(*(operations[name].tolist() for name in ("id", "quantity", "price", "kind")), strict=True)
+    ):
+        if kind == ADD:
+            total[number], prices[number] = quantity, price
+        elif kind == order_flow.MOVE and prices[number] == price:
+            operations["kind"][place], operations["quantity"][place] = order_flow.REDUCE, total[number]
+            idle.append(place)
+        elif kind == order_flow.MOVE:
+            prices[number] = price
+        elif kind == order_flow.REDUCE:
+            book.run(flow.operations[done:place])
+            done = place
             trades = book.kept()[seen : book.trades]
             np.add.at(filled, trades["maker"], trades["quantity"])
             np.add.at(filled, trades["taker"], trades["quantity"])
             seen = book.trades
-        book.run(operations[place : place + 1])
-        done = place + 1
-        operations["quantity"][place] += filled[operations["id"][place]]
-    return flow._replace(operations=operations)
+            total[number] = operations["quantity"][place] = quantity + filled[number]
+    more = operations[idle]
+    more["quantity"] += 1
+    return flow._replace(operations=np.insert(operations, idle, more))
 
 
 def settled(flow: Flow, prepared: list[Batch], first: int) -> float:
@@ -205,9 +225,54 @@ def measure(full: bool) -> Iterator[Figure]:
         yield figure(f"book/{name}", times, flow)
         if "swinging" in name:
             continue
-        prepared = batches(totals(flow))
-        times = [settled(flow, prepared, flow.prefill // BATCH) for _ in range(3 if full else 2)]
+        settling = totals(flow)
+        prepared = batches(settling)
+        times = [settled(settling, prepared, flow.prefill // BATCH) for _ in range(3 if full else 2)]
         yield figure(f"settled/{name}", times, flow)
+    directory = data.find()
+    if directory is not None:
+        yield lobster(data.read(directory, "AMZN", 5), 5 if full else 2)
+
+
+class Timed:
+    """An engine whose batches are timed."""
+
+    def __init__(self) -> None:
+        self.engine = Engine()
+        self.engine.populate_ahead()
+        self.spent = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.engine, name)
+
+    def apply(self, batch: Batch, at: int) -> None:
+        """Applies it, with the engine's memory ready as in a server."""
+        while not self.engine.populated:
+            time.sleep(0.0002)
+        start = time.thread_time_ns()
+        self.engine.apply(batch, at)
+        self.spent += time.thread_time_ns() - start
+
+
+def lobster(sample: data.Sample, rounds: int) -> Figure:
+    """A stock's day with settlement, and a look at the first five levels of the book behind each of its events."""
+    steps = plan(sample)
+    orders = sum(step != Step.BOOK for step in steps.step)
+    times = []
+    for _ in range(rounds):
+        target = Timed()
+        open_market(cast("Engine", target), terms(sample.symbol))
+        for part in drive(cast("Engine", target), steps, sample.symbol, sample.levels):
+            books = sample.book[part.first_event : part.first_event + len(part.books)]
+            if not np.array_equal(part.books, books):
+                raise AssertionError(f"lobster: another book than the data's from event {part.first_event} on")
+        times.append(target.spent / len(sample))
+    middle = median(times)
+    note = (
+        f"{middle:.0f} ns an event ({min(times):.0f} to {max(times):.0f}); {len(sample):,} events: {orders:,} commands "
+        f"and as many reads of the book as events"
+    )
+    return Figure(f"replay/{sample.symbol}-{sample.levels}", 1e9 / middle, "events/s", note, {"ns": times})
 
 
 def figure(name: str, times: list[float], flow: Flow) -> Figure:
