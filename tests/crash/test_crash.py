@@ -39,7 +39,7 @@ def _check(summary: Summary) -> None:
     assert summary.desks.replayed > 1_000
     assert summary.desks.reads > 100
     assert summary.desks.expired > 0
-    for status in ("new", "filled", "partially_filled", "canceled", "rejected", "replaced", "done", "busted"):
+    for status in ("new", "filled", "partially_filled", "canceled", "rejected", "replaced", "done"):
         assert summary.desks.statuses.get(status, 0) > 0, status
     assert summary.rows > 100
 

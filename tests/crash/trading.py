@@ -56,7 +56,7 @@ PATTERN: Final = {
     "mass_cancel": 1,
     "cash": 3,
     "freeze": 1,
-    "bust": 1,
+    "bust": 2,
     "correct": 1,
     "read_executions": 4,
     "read_orders": 3,
