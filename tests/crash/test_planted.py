@@ -38,24 +38,25 @@ def test_a_planted_fault_is_found(
         until=frozenset({kind}),
         rounds=(Round(0.3, strike),) * KILLS_MAX,
     )
-    _must_find(options, kind)
+    _must_find(options)
 
 
 @pytest.mark.parametrize(
-    ("fault", "strike", "kind"),
+    ("fault", "strike", "kinds"),
     [
-        ("reply_before_commit", COMMIT, Finding.LOST),
-        ("execution_before_commit", COMMIT, Finding.DIRTY_READ),
-        ("forget_orders", SERVER, Finding.DOUBLED),
-        ("leave_out_an_asset_leg", SERVER, Finding.BALANCE),
-        ("lose_priority", SERVER, Finding.ALTERED),
-        ("cancel_not_applied", SERVER, Finding.PHANTOM),
-        ("skip_at_page_border", SERVER, Finding.STREAM),
-        ("keep_orders_of_sessions", SERVER, Finding.PHANTOM),
+        ("reply_before_commit", COMMIT, {Finding.LOST}),
+        # Of a kill before the commit nothing is left; without one, the execution was told before its reply.
+        ("execution_before_commit", COMMIT, {Finding.DIRTY_READ, Finding.STREAM}),
+        ("forget_orders", SERVER, {Finding.DOUBLED}),
+        ("leave_out_an_asset_leg", SERVER, {Finding.BALANCE}),
+        ("lose_priority", SERVER, {Finding.ALTERED}),
+        ("cancel_not_applied", SERVER, {Finding.PHANTOM}),
+        ("skip_at_page_border", SERVER, {Finding.STREAM}),
+        ("keep_orders_of_sessions", SERVER, {Finding.PHANTOM}),
     ],
 )
 def test_a_planted_fault_about_orders_is_found(
-    tmp_path: Path, template: Path, fault: str, strike: Strike, kind: Finding
+    tmp_path: Path, template: Path, fault: str, strike: Strike, kinds: set[Finding]
 ) -> None:
     """Desks alone, so that nobody else can find it."""
     options = Options(
@@ -66,13 +67,13 @@ def test_a_planted_fault_about_orders_is_found(
         desks=2,
         template=template,
         fault=fault,
-        until=frozenset({kind}),
+        until=frozenset(kinds),
         rounds=(Round(0.3, strike),) * KILLS_MAX,
     )
-    _must_find(options, kind)
+    _must_find(options)
 
 
-def _must_find(options: Options, kind: Finding) -> None:
+def _must_find(options: Options) -> None:
     summary = run(options)
-    assert kind in summary.findings.kinds, summary.table()
+    assert options.until & summary.findings.kinds, summary.table()
     assert Finding.STUCK not in summary.findings.kinds, summary.table()

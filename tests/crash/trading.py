@@ -65,7 +65,7 @@ PATTERN: Final = {
 SUBMITS: Final = frozenset({"limit", "several", "market", "at_once", "stop", "iceberg", "good_till", "post_only"})
 MARKET: Final = {10: "auction", 24: "continuous", 40: "pre_open", 46: "continuous"}
 """What the first desk's pattern has besides, and where."""
-DAY: Final = ("day", *("open",) * len(SYMBOLS))
+DAY: Final = ("day", *("morning",) * len(SYMBOLS))
 """How each round of its pattern ends."""
 
 WRITES: Final = frozenset(
@@ -360,7 +360,7 @@ class DeskWorkload:
             params["settlement_prices"] = {"TA701": PRICES["TA701"] + random.randint(-10, 10) * TICKS["TA701"]}
         return "end_of_day", params
 
-    def _open(self, n: int, _: Random) -> tuple[str, Any]:
+    def _morning(self, n: int, _: Random) -> tuple[str, Any]:
         return "set_session", {"instrument": SYMBOLS[n % len(SYMBOLS)], "state": "continuous"}
 
     # --- reads
