@@ -35,6 +35,7 @@ DIRECTIVES = {
 MODULES = [
     "engine._core.records",
     "engine._core.order_records",
+    "engine._core.risk_records",
     "engine._core.order_codes",
     "engine._core.codes",
     "engine._core.batch",

@@ -21,23 +21,26 @@ from libc.string cimport memcpy, memset
 
 from engine._core.batch cimport Batch, Request
 from engine._core.codes cimport *
-from engine._core import order_records, records
+from engine._core.risk_records cimport LIMIT_COUNT
+from engine._core import order_records, records, risk_records
 from engine.errors import RecordError
 
 FORMAT = 2                      # written when there are further tables; a record without them is written as format 1
 FORMAT_FIRST = 1
 TABLE_NAMES = (
     "accounts", "transfers", "updates", "ranges", "instruments", "trading_accounts", "links", "orders", "amends",
-    "mass_cancels", "sessions", "days", "trade_commands",
+    "mass_cancels", "sessions", "days", "trade_commands", "limits", "limit_values", "kills", "approvals", "verdicts",
 )
 
 cdef enum:
     HEAD = 8
     BODY_HEAD = 32
     RUN = 16
-    TABLES = 13
+    TABLES = 18
     TABLES_FIRST = 4            # whose numbers stand in the head of the body
     LINKS = 6
+    LIMIT_VALUES = 14
+    VERDICTS = 17
     COLUMNS_MAX = 32
     PLAIN = 0
     ZSTD = 1
@@ -85,7 +88,9 @@ def _load_tables():
             records.ACCOUNT_COMMAND, records.TRANSFER_COMMAND, records.UPDATE_COMMAND, records.SCOPE_RANGE,
             order_records.INSTRUMENT_COMMAND, order_records.TRADING_ACCOUNT_COMMAND, order_records.LINK_COMMAND,
             order_records.ORDER_COMMAND, order_records.AMEND_COMMAND, order_records.MASS_CANCEL_COMMAND,
-            order_records.SESSION_COMMAND, order_records.DAY_COMMAND, order_records.TRADE_COMMAND)):
+            order_records.SESSION_COMMAND, order_records.DAY_COMMAND, order_records.TRADE_COMMAND,
+            risk_records.LIMITS_COMMAND, risk_records.LIMIT_VALUE, risk_records.KILL_COMMAND,
+            risk_records.APPROVAL_COMMAND, risk_records.VERDICT)):
         TABLE[number].size = dtype.itemsize
         TABLE[number].columns = len(dtype.names)
         for column, name in enumerate(dtype.names):
@@ -235,6 +240,12 @@ cdef int table_of(uint32_t kind) noexcept nogil:
         return 11
     if kind == KIND_BUST_TRADES:
         return 12
+    if kind == KIND_SET_LIMITS:
+        return 13
+    if kind == KIND_KILL_SWITCH:
+        return 15
+    if kind == KIND_APPROVE_LIMITS:
+        return 16
     return -1
 
 
@@ -257,6 +268,11 @@ cdef void tables_of(Batch batch, Items* items) noexcept nogil:
     items[10].base, items[10].count = <char*>batch.sessions, batch.session_count
     items[11].base, items[11].count = <char*>batch.days, batch.day_count
     items[12].base, items[12].count = <char*>batch.trade_commands, batch.trade_command_count
+    items[13].base, items[13].count = <char*>batch.limits, batch.limit_count
+    items[14].base, items[14].count = <char*>batch.limit_values, batch.limit_value_count
+    items[15].base, items[15].count = <char*>batch.kills, batch.kill_count
+    items[16].base, items[16].count = <char*>batch.approvals, batch.approval_count
+    items[17].base, items[17].count = <char*>batch.verdicts, batch.verdict_count
 
 
 cdef char* append_items(Batch batch, int table, uint32_t count) noexcept nogil:
@@ -284,7 +300,17 @@ cdef char* append_items(Batch batch, int table, uint32_t count) noexcept nogil:
         return <char*>batch.append_sessions(count)
     if table == 11:
         return <char*>batch.append_days(count)
-    return <char*>batch.append_trade_commands(count)
+    if table == 12:
+        return <char*>batch.append_trade_commands(count)
+    if table == 13:
+        return <char*>batch.append_limits(count)
+    if table == 14:
+        return <char*>batch.append_limit_values(count)
+    if table == 15:
+        return <char*>batch.append_kills(count)
+    if table == 16:
+        return <char*>batch.append_approvals(count)
+    return <char*>batch.append_verdicts(count)
 
 
 cdef uint32_t encode_runs(Batch batch, uint8_t* out) noexcept nogil:
@@ -331,7 +357,9 @@ cdef int decode_runs(Batch batch, const uint8_t* source, uint32_t runs, const ui
             request.item_first = used[table]
             request.item_count = run[2]
             used[table] += run[2]
-    used[LINKS] = counts[LINKS]         # they belong to trading accounts, not to requests
+    used[LINKS] = counts[LINKS]         # they belong to trading accounts, not to requests; so the values of limits
+    used[LIMIT_VALUES] = counts[LIMIT_VALUES]
+    used[VERDICTS] = counts[VERDICTS]
     for table in range(TABLES):
         if used[table] != counts[table]:
             return -1
@@ -347,6 +375,20 @@ cdef bint links_fit(Batch batch) noexcept nogil:
             return False
         next_link += batch.trading_accounts[index].link_count
     return next_link == batch.link_count
+
+
+cdef bint values_fit(Batch batch) noexcept nogil:
+    """Whether each set_limits names the values behind those of the one before it."""
+    cdef uint64_t next_value = 0
+    cdef uint32_t index
+    for index in range(batch.limit_count):
+        if batch.limits[index].value_first != next_value:
+            return False
+        next_value += batch.limits[index].value_count
+    for index in range(batch.limit_value_count):
+        if batch.limit_values[index].name >= LIMIT_COUNT:
+            return False
+    return next_value == batch.limit_value_count
 
 
 # --- the two doors --------------------------------------------------------------------------------
@@ -469,7 +511,8 @@ cdef int fill(Batch batch, const uint8_t* source, const uint8_t* end) noexcept n
         source = decode_table(&TABLE[table], into, counts[table], source, end)
         if source is NULL:
             return -1
-    return 0 if source == end and links_fit(batch) else -1
+    batch.decided = True
+    return 0 if source == end and links_fit(batch) and values_fit(batch) else -1
 
 
 cdef bint one_more(uint32_t mask) noexcept nogil:

@@ -218,6 +218,11 @@ class Reason(IntEnum):
     TRADE_BUSTED = 44
     TRADE_SETTLED = 45
     DATE_NOT_LATER = 46
+    NET_EXPOSURE = 47
+    ORDER_TO_TRADE = 48
+    SHORT_SALE = 49
+    OWN_CHECK = 50
+    RISK_FAILED = 51
 
 
 SESSION_ANY = 2**64 - 1

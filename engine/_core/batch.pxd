@@ -13,6 +13,9 @@ from engine._core.order_records cimport (
     OrderCommand, OrderFilter, OrderResult, OrderView, PositionView, SessionCommand, TradeCommand, TradeView,
     TradingAccountCommand,
 )
+from engine._core.risk_records cimport (
+    ApprovalCommand, KillCommand, LimitsCommand, LimitsFilter, LimitsView, LimitValue, Proposal, Verdict,
+)
 
 cdef struct Request:                # 48 bytes
     uint32_t kind                   # codes.Kind
@@ -67,6 +70,18 @@ cdef class Batch:
     cdef uint32_t trade_command_count, trade_command_capacity
     cdef OrderFilter* order_filters
     cdef uint32_t order_filter_count, order_filter_capacity
+    cdef LimitsCommand* limits
+    cdef uint32_t limit_count, limit_capacity
+    cdef LimitValue* limit_values
+    cdef uint32_t limit_value_count, limit_value_capacity
+    cdef KillCommand* kills
+    cdef uint32_t kill_count, kill_capacity
+    cdef ApprovalCommand* approvals
+    cdef uint32_t approval_count, approval_capacity
+    cdef Verdict* verdicts                  # refusals by limits: written by the machine, or read from the log
+    cdef uint32_t verdict_count, verdict_capacity
+    cdef LimitsFilter* limits_filters
+    cdef uint32_t limits_filter_count, limits_filter_capacity
     cdef uint8_t* text
     cdef uint32_t text_count, text_capacity
     # answers, written by the machine
@@ -94,11 +109,16 @@ cdef class Batch:
     cdef uint32_t book_view_count, book_view_capacity
     cdef PositionView* position_views
     cdef uint32_t position_view_count, position_view_capacity
+    cdef LimitsView* limits_views
+    cdef uint32_t limits_view_count, limits_view_capacity
+    cdef Proposal* proposals
+    cdef uint32_t proposal_count, proposal_capacity
     # what the machine's step did to orders and books, for whoever tells it to subscribers
     cdef uint64_t execution_first       # executions of this batch: from this slot of the engine's store …
     cdef uint64_t execution_end         # … to before this one
     cdef uint64_t trade_first           # so the trades
     cdef uint64_t trade_end
+    cdef bint decided               # from the log: its verdicts hold, no check is asked
     cdef void* scratch_base
     cdef size_t scratch_size
     cdef public list answers        # bytes of the KIND_ANSWER replies
@@ -142,3 +162,12 @@ cdef class Batch:
     cdef LevelView* append_level_views(self, uint32_t count) noexcept nogil
     cdef BookView* append_book_views(self, uint32_t count) noexcept nogil
     cdef PositionView* append_position_views(self, uint32_t count) noexcept nogil
+    # … about limits
+    cdef LimitsCommand* append_limits(self, uint32_t count) noexcept nogil
+    cdef LimitValue* append_limit_values(self, uint32_t count) noexcept nogil
+    cdef KillCommand* append_kills(self, uint32_t count) noexcept nogil
+    cdef ApprovalCommand* append_approvals(self, uint32_t count) noexcept nogil
+    cdef Verdict* append_verdicts(self, uint32_t count) noexcept nogil
+    cdef LimitsFilter* append_limits_filters(self, uint32_t count) noexcept nogil
+    cdef LimitsView* append_limits_views(self, uint32_t count) noexcept nogil
+    cdef Proposal* append_proposals(self, uint32_t count) noexcept nogil

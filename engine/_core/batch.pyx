@@ -65,6 +65,14 @@ cdef class Batch:
         free(self.level_views)
         free(self.book_views)
         free(self.position_views)
+        free(self.limits)
+        free(self.limit_values)
+        free(self.kills)
+        free(self.approvals)
+        free(self.verdicts)
+        free(self.limits_filters)
+        free(self.limits_views)
+        free(self.proposals)
         free(self.scratch_base)
 
     def __len__(self) -> int:
@@ -92,6 +100,15 @@ cdef class Batch:
         self.level_view_count = 0
         self.book_view_count = 0
         self.position_view_count = 0
+        self.limit_count = 0
+        self.limit_value_count = 0
+        self.kill_count = 0
+        self.approval_count = 0
+        self.verdict_count = 0
+        self.limits_filter_count = 0
+        self.limits_view_count = 0
+        self.proposal_count = 0
+        self.decided = False
         self.execution_first = self.execution_end = self.trade_first = self.trade_end = 0
         self.weight = self.slices = 0
         self.fills_max = self.listings_max = <uint64_t>-1
@@ -239,3 +256,35 @@ cdef class Batch:
     cdef PositionView* append_position_views(self, uint32_t count) noexcept nogil:
         return <PositionView*>grow(
             <void**>&self.position_views, &self.position_view_count, &self.position_view_capacity, count, sizeof(PositionView))
+
+    cdef LimitsCommand* append_limits(self, uint32_t count) noexcept nogil:
+        return <LimitsCommand*>grow(
+            <void**>&self.limits, &self.limit_count, &self.limit_capacity, count, sizeof(LimitsCommand))
+
+    cdef LimitValue* append_limit_values(self, uint32_t count) noexcept nogil:
+        return <LimitValue*>grow(
+            <void**>&self.limit_values, &self.limit_value_count, &self.limit_value_capacity, count, sizeof(LimitValue))
+
+    cdef KillCommand* append_kills(self, uint32_t count) noexcept nogil:
+        return <KillCommand*>grow(
+            <void**>&self.kills, &self.kill_count, &self.kill_capacity, count, sizeof(KillCommand))
+
+    cdef ApprovalCommand* append_approvals(self, uint32_t count) noexcept nogil:
+        return <ApprovalCommand*>grow(
+            <void**>&self.approvals, &self.approval_count, &self.approval_capacity, count, sizeof(ApprovalCommand))
+
+    cdef Verdict* append_verdicts(self, uint32_t count) noexcept nogil:
+        return <Verdict*>grow(
+            <void**>&self.verdicts, &self.verdict_count, &self.verdict_capacity, count, sizeof(Verdict))
+
+    cdef LimitsFilter* append_limits_filters(self, uint32_t count) noexcept nogil:
+        return <LimitsFilter*>grow(
+            <void**>&self.limits_filters, &self.limits_filter_count, &self.limits_filter_capacity, count, sizeof(LimitsFilter))
+
+    cdef LimitsView* append_limits_views(self, uint32_t count) noexcept nogil:
+        return <LimitsView*>grow(
+            <void**>&self.limits_views, &self.limits_view_count, &self.limits_view_capacity, count, sizeof(LimitsView))
+
+    cdef Proposal* append_proposals(self, uint32_t count) noexcept nogil:
+        return <Proposal*>grow(
+            <void**>&self.proposals, &self.proposal_count, &self.proposal_capacity, count, sizeof(Proposal))

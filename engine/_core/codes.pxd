@@ -70,6 +70,9 @@ cdef enum Kind:                     # what a request is; below KIND_READ it chan
     KIND_SET_SESSION = 12
     KIND_END_OF_DAY = 13
     KIND_BUST_TRADES = 14           # and correct_trades
+    KIND_SET_LIMITS = 15
+    KIND_KILL_SWITCH = 16
+    KIND_APPROVE_LIMITS = 17
     KIND_READ = 64                  # not a kind: the border
     KIND_LOOKUP_ACCOUNTS = 65
     KIND_LOOKUP_TRANSFERS = 66
@@ -83,6 +86,8 @@ cdef enum Kind:                     # what a request is; below KIND_READ it chan
     KIND_GET_POSITIONS = 74         # and get_margin_calls
     KIND_GET_EXECUTIONS = 75
     KIND_GET_INSTRUMENTS = 76
+    KIND_GET_LIMITS = 77
+    KIND_GET_PROPOSALS = 78
     KIND_EDGE = 128                 # not a kind: the border; from here on the engine has no part in it
     KIND_REPLY = 129                # the whole reply line stands ready in `Batch.text`
     KIND_ANSWER = 130               # Python object `Batch.answers[item_first]` is the reply's bytes, filled later
@@ -187,3 +192,14 @@ cdef enum Status:
     LEDGER_GIVEN_TWICE = 92
     PPM_OUT_OF_RANGE = 93           # more than 1,000,000
     PRICE_NOT_ON_TICK = 94          # the reference price
+    # limits
+    LIMITS_SET = 95
+    PROPOSED = 96                   # waits for a second person
+    APPROVED = 97
+    DECLINED = 98
+    PROPOSAL_NOT_FOUND = 99
+    PROPOSAL_CLOSED = 100
+    ANOTHER_PERSON_NEEDED = 101     # who proposed it cannot approve it
+    TRADING_ACCOUNT_NOT_FOUND = 102
+    LIMIT_NOT_FOR_SCOPE = 103
+    LIMIT_OUT_OF_RANGE = 104

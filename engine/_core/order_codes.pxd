@@ -170,4 +170,9 @@ cdef enum Reason:
     REASON_TRADE_BUSTED = 44            # it has been busted already
     REASON_TRADE_SETTLED = 45           # it is of an earlier business date
     REASON_DATE_NOT_LATER = 46
-    REASON_COUNT = 47                   # not a reason: how many there are
+    REASON_NET_EXPOSURE = 47            # limits, as 12 to 26
+    REASON_ORDER_TO_TRADE = 48
+    REASON_SHORT_SALE = 49
+    REASON_OWN_CHECK = 50               # a check of the institution's own
+    REASON_RISK_FAILED = 51             # a check did not come to a verdict
+    REASON_COUNT = 52                   # not a reason: how many there are

@@ -1,0 +1,15 @@
+import numpy as np
+
+LIMITS: np.dtype[np.void]
+EXPOSURE: np.dtype[np.void]
+RISK_ORDER: np.dtype[np.void]
+FINDING: np.dtype[np.void]
+VERDICT: np.dtype[np.void]
+LIMITS_COMMAND: np.dtype[np.void]
+LIMIT_VALUE: np.dtype[np.void]
+KILL_COMMAND: np.dtype[np.void]
+APPROVAL_COMMAND: np.dtype[np.void]
+LIMITS_FILTER: np.dtype[np.void]
+LIMITS_VIEW: np.dtype[np.void]
+PROPOSAL: np.dtype[np.void]
+SIZES: dict[str, tuple[np.dtype[np.void], int]]
