@@ -38,6 +38,10 @@ class Limits:
     """Trades (152 bytes each, and their transfers)."""
     executions_max: int = 536_870_912
     """Executions: whatever happened to an order (64 bytes each)."""
+    limit_pairs_max: int = 1_048_576
+    """Limits of an account, desk or client in one instrument by itself (48 bytes each)."""
+    proposals_max: int = 1_048_576
+    """Raises of limits that waited for a second person (336 bytes each)."""
     scopes_max: int = 4_096
     """Scopes of channels, numbered from 1."""
     scope_ranges_max: int = 65_536
@@ -51,6 +55,7 @@ class Limits:
         for name in (
             "accounts_max", "transfers_max", "burnt_max", "balances_max", "orders_max", "open_orders_max",
             "instruments_max", "trading_accounts_max", "links_max", "positions_max", "trades_max", "executions_max",
+            "limit_pairs_max", "proposals_max",
         ):  # fmt: skip
             value = getattr(self, name)
             if not 1 <= value <= SLOT_MAX:

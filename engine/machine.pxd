@@ -24,6 +24,7 @@ cdef class Engine:
     cdef search(self, str method, filter, scope)
     cdef ordered(self, str method, items, time, scope, links)
     cdef asked(self, str method, filter, scope)
+    cdef limits_asked(self, str method, filter)
     cdef note_exchange_state(self)
     cdef read_exchange(self, source)
     cdef adopt_exchange(self, counts)

@@ -19,24 +19,29 @@ from engine._core.native cimport CHECKED
 from engine._core.posting cimport create_transfers
 from engine._core.reads cimport read_request
 from engine._core.records cimport *
+from engine._core.risk_records cimport Proposal
 from engine._core.order_records cimport BookView, ExecutionView, LevelView, TradeView
 from engine._core.store cimport (
     Capacity, account_lookup, ledger_create, ledger_destroy, ledger_prepare, ledger_reindex, transfer_find, transfer_generated,
     transfer_hash,
 )
+from engine.limit_commands cimport read_limits
 from engine.matching.market cimport NODES_PER_LEVEL, MarketCapacity, touched_clear
 from engine.matching.records cimport Instrument, Level, Node, Order, OrderDetail
 from engine.order_reads cimport read_orders, view_book, view_execution, view_levels, view_trade
+from engine.risk.records cimport GROUP_FIRST, Group, Pair, PositionRisk, RiskState
+from engine.risk.store cimport CHECKS_MAX, Decide, OwnCheck, RiskCapacity
 from engine.settlement.records cimport Execution, Holding, Link, Position, Trade, TradingAccount
 from engine.settlement.store cimport ClearingCapacity, clearing_prepare
 from engine.trading cimport (
-    Growth, exchange_ahead, exchange_create, exchange_destroy, exchange_expire, exchange_growth, exchange_next_expiry, exchange_rebuild,
+    Growth, exchange_ahead, exchange_begin, exchange_create, exchange_destroy, exchange_expire, exchange_growth, exchange_next_expiry, exchange_rebuild,
     exchange_request,
 )
 
-from engine._core import order_records, records
+from engine._core import order_records, records, risk_records
 from engine import invariants, order_requests, requests, snapshot as snapshots
 from engine.matching import records as books
+from engine.risk import records as risks
 from engine.settlement import records as settlement
 from engine.errors import CapacityError, EngineError
 from engine.limits import Limits
@@ -73,6 +78,7 @@ cdef class Engine:
         cdef Capacity capacity
         cdef MarketCapacity market
         cdef ClearingCapacity clearing
+        cdef RiskCapacity risk
         cdef uint64_t key[4]
         cdef bytes secret = hash_key or DEFAULT_KEY
         if len(secret) != 32:
@@ -97,7 +103,10 @@ cdef class Engine:
         clearing.positions = self.limits.positions_max
         clearing.trades = self.limits.trades_max
         clearing.executions = self.limits.executions_max
-        if exchange_create(&self.exchange, &market, &clearing, key, &self.ledger) != 0:
+        risk.named = min(2 * self.limits.trading_accounts_max, 2**31 - 16)
+        risk.pairs = self.limits.limit_pairs_max
+        risk.proposals = self.limits.proposals_max
+        if exchange_create(&self.exchange, &market, &clearing, &risk, key, &self.ledger) != 0:
             raise MemoryError("no address space for an engine of these limits")
         self.own = Batch()
 
@@ -137,6 +146,10 @@ cdef class Engine:
             if time <= self.ledger.last_timestamp:
                 raise ValueError(f"time: {time} is not later than {self.ledger.last_timestamp}")
             self.check_capacity(batch, time)
+            if (self.exchange.risk.decide is NULL and not batch.decided
+                    and (self.exchange.risk.state.limited or batch.limit_count or batch.kill_count or batch.approval_count)
+                    and (batch.order_count or batch.amend_count)):
+                attach(self)
         with nogil:
             outcome = apply_batch(&self.ledger, &self.exchange, batch, time, writes)
             if writes and self.ahead is not NULL:
@@ -145,6 +158,8 @@ cdef class Engine:
                     exchange_ahead(&self.exchange, self.ahead)
         if outcome != 0:
             raise MemoryError("no memory for the answers of a batch")
+        if batch.decided and self.exchange.risk.verdict != batch.verdict_count:
+            raise EngineError(f"verdicts: {self.exchange.risk.verdict} of {batch.verdict_count} fit the orders of their batch")
         if CHECKED and writes:
             self.check_invariants()
 
@@ -179,6 +194,9 @@ cdef class Engine:
                 ("positions", exchange.clearing.position_count, growth.positions, exchange.clearing.capacity.positions),
                 ("trades", exchange.clearing.trade_count, growth.trades, exchange.clearing.capacity.trades),
                 ("executions", exchange.clearing.execution_count, growth.executions, exchange.clearing.capacity.executions),
+                ("desks_and_clients", exchange.risk.named_count, growth.named, exchange.risk.capacity.named),
+                ("limit_pairs", exchange.risk.pair_count, growth.pairs, exchange.risk.capacity.pairs),
+                ("proposals", exchange.risk.proposal_count, growth.proposals, exchange.risk.capacity.proposals),
             ):
                 if used + more > most:
                     raise CapacityError(f"{name}_capacity_reached: {used} of {most} are taken, {more} more may be needed")
@@ -423,6 +441,51 @@ cdef class Engine:
         """Busts trades (TRADE_COMMAND), or corrects their price. Returns an ORDER_RESULT each with the trade's id."""
         return self.ordered("bust_trades", trades, time, 0, None)
 
+    def set_limits(self, limits, values, time: int):
+        """Sets limits (LIMITS_COMMAND, each with its LIMIT_VALUEs). Returns a RESULT each; of a proposal `reserved` is its id."""
+        return self.ordered("set_limits", limits, time, 0, values)
+
+    def approve_limits(self, approvals, time: int):
+        """Approves or declines proposals (APPROVAL_COMMAND). Returns a RESULT each."""
+        return self.ordered("approve_limits", approvals, time, 0, None)
+
+    def kill_switch(self, kills, time: int):
+        """Stops new orders and cancels open ones (KILL_COMMAND). Returns an ORDER_RESULT each, with the number as cum_quantity."""
+        return self.ordered("kill_switch", kills, time, 0, None)
+
+    def get_limits(self, filter):
+        """Limits and exposures that fit a LIMITS_FILTER, as LIMITS_VIEW."""
+        return self.limits_asked("get_limits", filter)
+
+    def get_proposals(self, filter):
+        """Raises that wait or waited for a second person, as PROPOSAL, by id."""
+        return self.limits_asked("get_proposals", filter)
+
+    def verdicts(self):
+        """The refusals by limits of the last call that entered or replaced orders, as VERDICT."""
+        return order_requests.verdicts(self.own)
+
+    def attach_checks(self, size_t decide, own=()) -> None:
+        """Which compiled functions hold orders to their limits: addresses, see `engine.risk.attach`."""
+        if len(own) > CHECKS_MAX:
+            raise ValueError(f"own: {len(own)} checks are more than {CHECKS_MAX}")
+        self.exchange.risk.decide = <Decide>decide
+        self.exchange.risk.check_count = 0
+        for address in own:
+            self.exchange.risk.checks[self.exchange.risk.check_count] = <OwnCheck><size_t>address
+            self.exchange.risk.check_count += 1
+
+    cdef limits_asked(self, str method, filter):
+        self.own.clear()
+        order_requests.append_limits_read(self.own, method, filter, limit_max=self.limits.query_limit_max)
+        self.apply(self.own, 0)
+        status = requests.status(self.own, 0)
+        if status == TRADING_ACCOUNT_NOT_FOUND:
+            raise ValueError("filter.id: there is no such trading account")
+        if status == UNKNOWN_INSTRUMENT:
+            raise ValueError("filter.id: there is no such instrument")
+        return order_requests.answers(self.own, 0)
+
     def get_orders(self, filter, *, scope: int = 0):
         """Orders that fit an ORDER_FILTER, as ORDER_VIEW, by id."""
         return self.asked("get_orders", filter, scope)
@@ -579,6 +642,20 @@ cdef class Engine:
             return over(<char*>exchange.clearing.positions, exchange.clearing.position_count, settlement.POSITION)
         if name == "trades":
             return over(<char*>exchange.clearing.trades, exchange.clearing.trade_count, settlement.TRADE)
+        if name == "risk":
+            return over(<char*>&exchange.risk.state, 1, risks.RISK_STATE)
+        if name == "named_groups":
+            return over(<char*>exchange.risk.named, exchange.risk.named_count, risks.GROUP)
+        if name == "account_groups":
+            return over(<char*>exchange.risk.accounts, exchange.risk.account_count, risks.GROUP)
+        if name == "instrument_groups":
+            return over(<char*>exchange.risk.instruments, exchange.risk.instrument_count, risks.GROUP)
+        if name == "position_risks":
+            return over(<char*>exchange.risk.positions, exchange.risk.position_count, risks.POSITION_RISK)
+        if name == "limit_pairs":
+            return over(<char*>exchange.risk.pairs, exchange.risk.pair_count, risks.PAIR)
+        if name == "proposals":
+            return over(<char*>exchange.risk.proposals, exchange.risk.proposal_count, risk_records.PROPOSAL)
         if name == "executions":
             return over(<char*>exchange.clearing.executions, exchange.clearing.execution_count, settlement.EXECUTION)
         raise KeyError(name)
@@ -704,6 +781,10 @@ cdef class Engine:
             ("trading_accounts", exchange.clearing.capacity.trading_accounts), ("links", exchange.clearing.capacity.links),
             ("holdings", exchange.clearing.capacity.links), ("positions", exchange.clearing.capacity.positions),
             ("trades", exchange.clearing.capacity.trades), ("executions", exchange.clearing.capacity.executions),
+            ("risk", 1), ("named_groups", <uint64_t>exchange.risk.capacity.named + GROUP_FIRST),
+            ("account_groups", exchange.clearing.capacity.trading_accounts),
+            ("instrument_groups", exchange.market.capacity.instruments), ("position_risks", exchange.clearing.capacity.positions),
+            ("limit_pairs", exchange.risk.capacity.pairs), ("proposals", exchange.risk.capacity.proposals),
         ):
             if counts[name] > most:
                 raise CapacityError(f"{name}_capacity_reached: the snapshot holds {counts[name]}, the limit is {most}")
@@ -720,6 +801,13 @@ cdef class Engine:
             ("positions", <size_t>exchange.clearing.positions, sizeof(Position)),
             ("trades", <size_t>exchange.clearing.trades, sizeof(Trade)),
             ("executions", <size_t>exchange.clearing.executions, sizeof(Execution)),
+            ("risk", <size_t>&exchange.risk.state, sizeof(RiskState)),
+            ("named_groups", <size_t>exchange.risk.named, sizeof(Group)),
+            ("account_groups", <size_t>exchange.risk.accounts, sizeof(Group)),
+            ("instrument_groups", <size_t>exchange.risk.instruments, sizeof(Group)),
+            ("position_risks", <size_t>exchange.risk.positions, sizeof(PositionRisk)),
+            ("limit_pairs", <size_t>exchange.risk.pairs, sizeof(Pair)),
+            ("proposals", <size_t>exchange.risk.proposals, sizeof(Proposal)),
         ):
             if counts[name]:
                 source.read_into(writable(<char*><size_t>base, counts[name] * <size_t>size))
@@ -746,8 +834,21 @@ cdef class Engine:
         exchange.clearing.position_count = counts["positions"]
         exchange.clearing.trade_count = counts["trades"]
         exchange.clearing.execution_count = counts["executions"]
+        if counts["named_groups"]:
+            exchange.risk.named_count = counts["named_groups"]
+        exchange.risk.account_count = counts["account_groups"]
+        exchange.risk.instrument_count = counts["instrument_groups"]
+        exchange.risk.position_count = counts["position_risks"]
+        exchange.risk.pair_count = counts["limit_pairs"]
+        exchange.risk.proposal_count = counts["proposals"]
         exchange.clearing.batch = state.batch
         exchange.clearing.business_date = state.business_date
+
+
+cdef attach(Engine engine):
+    """The kernel, when somebody needs it who has not asked for it; Numba is imported only now."""
+    from engine import risk
+    risk.attach(engine)
 
 
 cdef uint32_t account_slot(Ledger* ledger, uint64_t id) noexcept nogil:
@@ -793,6 +894,7 @@ cdef int apply_batch(Ledger* ledger, Exchange* exchange, Batch batch, uint64_t t
         exchange.clearing.batch += 1
         exchange.clearing.clock = time
         touched_clear(&exchange.market)
+        exchange_begin(exchange, batch, time)
         expire_due(ledger, time)
         batch.execution_first = exchange.clearing.execution_count
         batch.trade_first = exchange.clearing.trade_count
@@ -800,7 +902,10 @@ cdef int apply_batch(Ledger* ledger, Exchange* exchange, Batch batch, uint64_t t
     while index < batch.request_count:
         request = &batch.requests[index]
         if request.kind > KIND_READ:
-            if request.kind >= KIND_GET_ORDERS:
+            if request.kind == KIND_GET_LIMITS or request.kind == KIND_GET_PROPOSALS:
+                if read_limits(exchange, batch, index) != 0:
+                    return -1
+            elif request.kind >= KIND_GET_ORDERS:
                 if request.kind < KIND_EDGE and read_orders(exchange, batch, index) != 0:
                     return -1
             elif read_request(ledger, batch, index) != 0:

@@ -8,8 +8,9 @@ from libc.string cimport memcpy
 from engine._core.batch cimport Batch, Request
 from engine._core.codes cimport *
 from engine._core.order_records cimport LinkCommand, OrderFilter, TradingAccountCommand
+from engine._core.risk_records cimport LimitsFilter, LimitValue
 
-from engine._core import order_records, records
+from engine._core import order_records, records, risk_records
 from engine.requests import check_dtype
 
 ITEMS_MAX = 1 << 22
@@ -26,6 +27,9 @@ _WRITES = {
     "set_session": (KIND_SET_SESSION, order_records.SESSION_COMMAND),
     "end_of_day": (KIND_END_OF_DAY, order_records.DAY_COMMAND),
     "bust_trades": (KIND_BUST_TRADES, order_records.TRADE_COMMAND),
+    "set_limits": (KIND_SET_LIMITS, risk_records.LIMITS_COMMAND),
+    "kill_switch": (KIND_KILL_SWITCH, risk_records.KILL_COMMAND),
+    "approve_limits": (KIND_APPROVE_LIMITS, risk_records.APPROVAL_COMMAND),
 }
 _READS = {
     "get_orders": KIND_GET_ORDERS,
@@ -43,7 +47,8 @@ _FLAGS = {"submit_orders": 1, "set_session": 1, "create_instruments": 7, "update
 
 
 def append(Batch batch not None, method: str, items, *, links=None, scope: int = 0) -> None:
-    """A written request: records of the method's dtype. `links` (LINK_COMMAND) belong to create_trading_accounts."""
+    """A written request: records of the method's dtype. `links` (LINK_COMMAND) belong to create_trading_accounts, and
+    as LIMIT_VALUE to set_limits."""
     kind, dtype = _WRITES[method]
     array = _checked(method, items, dtype)
     cdef uint32_t count = <uint32_t>len(array)
@@ -52,6 +57,8 @@ def append(Batch batch not None, method: str, items, *, links=None, scope: int =
         raise ValueError(f"scope: {scope} is not between 0 and {2**32 - 1}")
     if kind == KIND_CREATE_TRADING_ACCOUNTS:
         _append_links(batch, array, links)
+    elif kind == KIND_SET_LIMITS:
+        _append_values(batch, array, links)
     request = batch.append_request()
     if request is NULL:
         raise MemoryError("requests")
@@ -137,6 +144,34 @@ def order_answers(Batch batch not None):
             _out(<char*>batch.fills, batch.fill_count, order_records.FILL))
 
 
+def verdicts(Batch batch not None):
+    """The refusals by limits of an applied batch, as VERDICT."""
+    return _out(<char*>batch.verdicts, batch.verdict_count, risk_records.VERDICT)
+
+
+def append_limits_read(Batch batch not None, method: str, filter, *, limit_max: int) -> None:
+    """get_limits or get_proposals with one LIMITS_FILTER record; a limit of 0 means as many as may be."""
+    cdef Request* request
+    cdef LimitsFilter* into
+    cdef LimitsFilter[::1] items
+    array = _checked("filter", np.atleast_1d(filter), risk_records.LIMITS_FILTER)
+    items = array
+    if items.shape[0] != 1:
+        raise ValueError(f"filter: {items.shape[0]} records, not 1")
+    if items[0].limit > limit_max:
+        raise ValueError(f"filter.limit: {items[0].limit} is more than {limit_max}")
+    into = batch.append_limits_filters(1)
+    request = batch.append_request()
+    if into is NULL or request is NULL:
+        raise MemoryError("requests")
+    into[0] = items[0]
+    if into.limit == 0:
+        into.limit = limit_max
+    request.kind = KIND_GET_LIMITS if method == "get_limits" else KIND_GET_PROPOSALS
+    request.item_first = batch.limits_filter_count - 1
+    request.item_count = 1
+
+
 def book_answers(Batch batch not None):
     """Copies of all books that an applied batch has read, in order, their levels one behind the other: (BOOK_VIEW, LEVEL_VIEW)."""
     return (_out(<char*>batch.book_views, batch.book_view_count, order_records.BOOK_VIEW),
@@ -151,7 +186,7 @@ def answers(Batch batch not None, uint32_t index):
         raise IndexError(f"request {index} of {batch.request_count}")
     request = &batch.requests[index]
     count, first = request.answer_count, request.answer_first
-    if request.kind <= KIND_CREATE_TRADING_ACCOUNTS:
+    if request.kind <= KIND_CREATE_TRADING_ACCOUNTS or request.kind == KIND_SET_LIMITS or request.kind == KIND_APPROVE_LIMITS:
         return _out(<char*>(batch.results + first), count, records.RESULT)
     if request.kind < KIND_READ:
         results = _out(<char*>(batch.order_results + first), count, order_records.ORDER_RESULT)
@@ -169,6 +204,10 @@ def answers(Batch batch not None, uint32_t index):
         return _out(<char*>(batch.trade_views + first), count, order_records.TRADE_VIEW)
     if request.kind == KIND_GET_POSITIONS:
         return _out(<char*>(batch.position_views + first), count, order_records.POSITION_VIEW)
+    if request.kind == KIND_GET_LIMITS:
+        return _out(<char*>(batch.limits_views + first), count, risk_records.LIMITS_VIEW)
+    if request.kind == KIND_GET_PROPOSALS:
+        return _out(<char*>(batch.proposals + first), count, risk_records.PROPOSAL)
     if request.kind == KIND_GET_EXECUTIONS:
         return _out(<char*>(batch.execution_views + first), count, order_records.EXECUTION_VIEW)
     books = _out(<char*>(batch.book_views + first), count, order_records.BOOK_VIEW)
@@ -210,6 +249,15 @@ cdef uint32_t _copy(Batch batch, uint32_t kind, array) except? 0xFFFFFFFF:
     elif kind == KIND_END_OF_DAY:
         first = batch.day_count
         into = batch.append_days(count)
+    elif kind == KIND_SET_LIMITS:
+        first = batch.limit_count
+        into = batch.append_limits(count)
+    elif kind == KIND_KILL_SWITCH:
+        first = batch.kill_count
+        into = batch.append_kills(count)
+    elif kind == KIND_APPROVE_LIMITS:
+        first = batch.approval_count
+        into = batch.append_approvals(count)
     else:
         first = batch.trade_command_count
         into = batch.append_trade_commands(count)
@@ -236,6 +284,23 @@ cdef _append_links(Batch batch, array, links):
     if len(found):
         items = found
         memcpy(into, &items[0], len(found) * sizeof(LinkCommand))
+
+
+cdef _append_values(Batch batch, array, values):
+    """Values of limits, each command's behind those of the one before; their places become those in the batch."""
+    cdef LimitValue[::1] items
+    cdef LimitValue* into
+    found = _checked("values", np.zeros(0, risk_records.LIMIT_VALUE) if values is None else values, risk_records.LIMIT_VALUE)
+    expected = np.concatenate(([0], np.cumsum(array["value_count"], dtype=np.uint64)))
+    if np.any(array["value_first"] != expected[:len(array)]) or expected[len(array)] != len(found):
+        raise ValueError("limits.value_first: the values of each item must stand behind those of the item before")
+    array["value_first"] += batch.limit_value_count
+    into = batch.append_limit_values(<uint32_t>len(found))
+    if into is NULL:
+        raise MemoryError("batch")
+    if len(found):
+        items = found
+        memcpy(into, &items[0], len(found) * sizeof(LimitValue))
 
 
 cdef _checked(str name, array, dtype):

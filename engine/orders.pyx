@@ -6,7 +6,7 @@ from libc.string cimport memset
 from engine._core.codes cimport ACCOUNT_CLOSED, ACCOUNT_FROZEN, INT63_MAX, NONE
 from engine._core.native cimport likely, unlikely
 from engine._core.order_codes cimport *
-from engine._core.order_records cimport Fill
+from engine._core.order_records cimport Fill, OrderCommand
 from engine._core.records cimport Account
 from engine._core.store cimport scope_permits
 from engine.matching.book cimport *
@@ -14,10 +14,12 @@ from engine.matching.levels cimport level_from
 from engine.listing cimport band_limit
 from engine.matching.market cimport Market, due_push, instrument_find, ticks_of, touch, units_of
 from engine.matching.records cimport *
+from engine.risk.exposure cimport order_changed, order_closed, order_filled, order_opened
+from engine.risk.verdict cimport Before, risk_accepted, risk_check, risk_message
 from engine.settlement.arithmetic cimport TOO_LARGE, notional, ppm_of
 from engine.settlement.fills cimport order_ready, record_execution, settle_fill
 from engine.settlement.holds cimport Need, available, need_of, order_hold, payer_of
-from engine.settlement.records cimport Execution, Position
+from engine.settlement.records cimport Execution, Position, Trade
 from engine.settlement.store cimport (
     Clearing, order_find, order_insert, position_require, trading_account_find,
 )
@@ -31,7 +33,19 @@ cdef enum:
 
 cdef uint32_t venue_fill(
     void* context, uint32_t maker, uint32_t taker, uint32_t price, uint64_t quantity, uint16_t* reason) noexcept nogil:
-    return settle_fill(&(<Exchange*>context).clearing, maker, taker, price, quantity, reason)
+    cdef Exchange* exchange = <Exchange*>context
+    cdef uint32_t outcome = settle_fill(&exchange.clearing, maker, taker, price, quantity, reason)
+    cdef Trade* trade
+    if unlikely(outcome != FILL_DONE):
+        return outcome
+    trade = &exchange.clearing.trades[exchange.clearing.trade_count - 1]
+    if trade.taker_side == SIDE_SELL:
+        order_filled(&exchange.risk, maker, quantity, trade.notional, trade.buy_fee, price)
+        order_filled(&exchange.risk, taker, quantity, trade.notional, trade.sell_fee + trade.duty, price)
+    else:
+        order_filled(&exchange.risk, maker, quantity, trade.notional, trade.sell_fee + trade.duty, price)
+        order_filled(&exchange.risk, taker, quantity, trade.notional, trade.buy_fee, price)
+    return outcome
 
 
 cdef void venue_cancel(void* context, uint32_t slot, uint16_t reason) noexcept nogil:
@@ -143,6 +157,7 @@ cdef void take_off(Exchange* exchange, uint32_t slot, uint64_t quantity) noexcep
     cdef OrderDetail* detail = &exchange.market.details[slot]
     cdef Position* position = &exchange.clearing.positions[order.position]
     cdef Need need
+    order_changed(&exchange.risk, slot, order.price, order.leaves + quantity)
     if sell_of(order):
         position.open_sell -= quantity
     else:
@@ -167,6 +182,7 @@ cdef void forget_open(Exchange* exchange, uint32_t slot) noexcept nogil:
     cdef Position* position = &exchange.clearing.positions[order.position]
     position.open_orders -= 1
     exchange.clearing.accounts[position.account].open_orders -= 1
+    order_closed(&exchange.risk, slot)
     if order.traits & TRAIT_GUARDED:
         exchange.market.instruments[order.instrument].guarded -= 1
 
@@ -474,14 +490,16 @@ cdef bint too_much(const Instrument* instrument, const Order* order, uint64_t mo
     return (asks if order.traits & TRAIT_SELL else bids) + more > INT63_MAX
 
 
-cdef uint32_t check(
-    Exchange* exchange, const OrderCommand* command, uint32_t slot, uint64_t now, Need* need) noexcept nogil:
-    """Why the order at `slot` is refused, or REASON_NONE and what it needs. In the order of TRADING.md."""
+cdef int check(
+    Exchange* exchange, Batch batch, uint32_t item, uint32_t slot, uint64_t now, Need* need, OrderResult* result) noexcept nogil:
+    """Why the order at `slot` is refused, or REASON_NONE and what it needs. In the order of TRADING.md. -1: memory is out."""
+    cdef const OrderCommand* command = &batch.orders[item]
     cdef Order* order = &exchange.market.orders[slot]
     cdef OrderDetail* detail = &exchange.market.details[slot]
     cdef Instrument* instrument = &exchange.market.instruments[order.instrument]
-    cdef uint32_t reason = check_session(instrument, order)
+    cdef int reason = check_session(instrument, order)
     cdef uint64_t value
+    cdef Before none
     if reason:
         return reason
     reason = check_combination(command, instrument, order, now)
@@ -506,6 +524,10 @@ cdef uint32_t check(
     if reason:
         return reason
     reason = check_liquidity(exchange, slot)
+    if reason:
+        return reason
+    none.leaves = none.price = 0
+    reason = risk_check(&exchange.risk, batch, slot, item, &none, now, result)
     if reason:
         return reason
     if not plan_closing(exchange, slot, 0):
@@ -566,16 +588,20 @@ cdef void open_order(Exchange* exchange, uint32_t slot, const Need* need, uint64
     detail.held_fees = need.fees
     order_hold(&exchange.clearing, slot, need.amount)
     record_execution(&exchange.clearing, slot, EXECUTION_NEW, REASON_NONE, now)
+    order_opened(&exchange.risk, slot)
+    risk_accepted(&exchange.risk, order.position, now)
     if detail.expire_time:
         due_push(&exchange.market, slot)
 
 
 cdef int submit_order(
-    Exchange* exchange, Batch batch, const OrderCommand* command, uint32_t scope, OrderResult* result) noexcept nogil:
+    Exchange* exchange, Batch batch, uint32_t item, uint32_t scope, OrderResult* result) noexcept nogil:
+    cdef const OrderCommand* command = &batch.orders[item]
     cdef Clearing* clearing = &exchange.clearing
     cdef Market* market = &exchange.market
     cdef uint64_t now = tick(exchange)
-    cdef uint32_t account, instrument, slot, first, reason
+    cdef uint32_t account, instrument, slot, first
+    cdef int reason
     cdef Order* order
     cdef Need need
     memset(result, 0, sizeof(OrderResult))
@@ -598,7 +624,9 @@ cdef int submit_order(
     slot = new_order(exchange, command, position_require(clearing, account, instrument), instrument, now)
     order = &market.orders[slot]
     first = clearing.execution_count
-    reason = check(exchange, command, slot, now, &need)
+    reason = check(exchange, batch, item, slot, now, &need, result)
+    if unlikely(reason < 0):
+        return -1
     if unlikely(reason):
         order.leaves = 0
         order.status = ORDER_REJECTED
@@ -681,7 +709,7 @@ cdef uint32_t find_open(
     return slot
 
 
-cdef inline bint cancels_allowed(const Instrument* instrument) noexcept nogil:
+cdef bint cancels_allowed(const Instrument* instrument) noexcept nogil:
     return not (instrument.session == SESSION_AUCTION and instrument.session_flags & SESSION_NO_CANCEL)
 
 
@@ -693,6 +721,7 @@ cdef void cancel_order(Exchange* exchange, const AmendCommand* command, uint32_t
         result.reason = REASON_CANCEL_NOT_ALLOWED
         return
     close_order(exchange, slot, ORDER_CANCELED, EXECUTION_CANCELED, REASON_NONE, result.timestamp)
+    risk_message(&exchange.risk, exchange.market.orders[slot].position, result.timestamp)
     answer(exchange, slot, ORDER_CANCELED, REASON_NONE, result)
 
 
@@ -786,14 +815,16 @@ cdef void mass_cancel(Exchange* exchange, const MassCancelCommand* command, uint
 
 # --- replacing --------------------------------------------------------------------------------------
 
-cdef uint32_t check_replace(
-    Exchange* exchange, const AmendCommand* command, uint32_t slot, Need* need) noexcept nogil:
-    """Changes price, quantity and closing part of the order as wanted; why that cannot be, or REASON_NONE and what it needs."""
+cdef int check_replace(
+    Exchange* exchange, Batch batch, uint32_t item, uint32_t slot, Need* need, OrderResult* result) noexcept nogil:
+    """Changes price, quantity and closing part of the order as wanted; why that cannot be, or REASON_NONE and what it needs. -1: memory is out."""
+    cdef const AmendCommand* command = &batch.amends[item]
     cdef Market* market = &exchange.market
     cdef Order* order = &market.orders[slot]
     cdef OrderDetail* detail = &market.details[slot]
     cdef Instrument* instrument = &market.instruments[order.instrument]
-    cdef uint32_t reason = check_session(instrument, order)
+    cdef int reason = check_session(instrument, order)
+    cdef Before before
     cdef uint32_t ticks = order.price
     cdef uint32_t stop_ticks = detail.stop_price
     cdef uint64_t leaves = order.leaves
@@ -840,21 +871,28 @@ cdef uint32_t check_replace(
     if (order.traits & TRAIT_POST_ONLY and instrument.session == SESSION_CONTINUOUS
             and book_crosses(market, order.instrument, sell_of(order), ticks)):
         return REASON_WOULD_CROSS
+    before.leaves = order.leaves
+    before.price = order.price
     order.leaves = leaves
     order.price = ticks
     detail.stop_price = stop_ticks
     detail.quantity = order.filled + leaves
+    reason = risk_check(&exchange.risk, batch, slot, item, &before, result.timestamp, result)
+    if reason:
+        return reason
     if not plan_closing(exchange, slot, detail.closing):
         return REASON_INSUFFICIENT_HOLDINGS
     return check_funds(exchange, slot, need)
 
 
 cdef int replace_order(
-    Exchange* exchange, Batch batch, const AmendCommand* command, uint32_t scope, OrderResult* result) noexcept nogil:
+    Exchange* exchange, Batch batch, uint32_t item, uint32_t scope, OrderResult* result) noexcept nogil:
+    cdef const AmendCommand* command = &batch.amends[item]
     cdef Market* market = &exchange.market
     cdef Clearing* clearing = &exchange.clearing
     cdef uint32_t slot = find_open(exchange, command, scope, result)
-    cdef uint32_t reason, place, first
+    cdef uint32_t place, first
+    cdef int reason
     cdef Order* order
     cdef OrderDetail* detail
     cdef Position* position
@@ -869,7 +907,9 @@ cdef int replace_order(
     detail = &market.details[slot]
     before = order[0]
     detail_before = detail[0]
-    reason = check_replace(exchange, command, slot, &need)
+    reason = check_replace(exchange, batch, item, slot, &need, result)
+    if unlikely(reason < 0):
+        return -1
     leaves = order.leaves
     closing = detail.closing
     if reason:
@@ -905,6 +945,8 @@ cdef int replace_order(
     else:
         position.open_buy += leaves - before.leaves
         position.closing_short += closing - detail_before.closing
+    order_changed(&exchange.risk, slot, before.price, before.leaves)
+    risk_accepted(&exchange.risk, order.position, result.timestamp)
     detail.held_fees = need.fees
     order_hold(clearing, slot, need.amount)
     record_execution(clearing, slot, EXECUTION_REPLACED, REASON_NONE, result.timestamp)

@@ -12,6 +12,7 @@ from engine.matching.book cimport book_crosses
 from engine.matching.market cimport Market, instrument_find, ticks_of, touch, units_of
 from engine.matching.records cimport *
 from engine.orders cimport close_order, gather, run_stops, sort_slots
+from engine.risk.exposure cimport exposures_end_day
 from engine.settlement.day cimport end_holds, mark_positions, settlement_ticks
 from engine.settlement.holds cimport order_hold
 
@@ -148,4 +149,5 @@ cdef void end_of_day(Exchange* exchange, const DayCommand* commands, uint32_t co
     mark_positions(&exchange.clearing)
     for slot in range(market.instrument_count):
         begin_day(&market.instruments[slot])
+    exposures_end_day(&exchange.risk)
     exchange.clearing.business_date = commands[0].business_date

@@ -16,17 +16,18 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import numpy.typing as npt
 
-from engine._core import forked, records
+from engine._core import forked, records, risk_records
 from engine.errors import SnapshotError
 from engine.matching import records as books
+from engine.risk import records as risks
 from engine.settlement import records as settlement
 
 if TYPE_CHECKING:
     from io import BufferedReader
     from os import PathLike
 
-FORMAT = 2
-"""Format 1 had the first eight sections only."""
+FORMAT = 3
+"""Format 1 had the first eight sections only, format 2 the first twenty."""
 MAGIC = b"TONGBAO\n"
 SECTIONS = {
     "accounts": records.ACCOUNT.itemsize,
@@ -49,12 +50,22 @@ SECTIONS = {
     "positions": settlement.POSITION.itemsize,
     "trades": settlement.TRADE.itemsize,
     "executions": settlement.EXECUTION.itemsize,
+    "risk": risks.RISK_STATE.itemsize,
+    "named_groups": risks.GROUP.itemsize,
+    "account_groups": risks.GROUP.itemsize,
+    "instrument_groups": risks.GROUP.itemsize,
+    "position_risks": risks.POSITION_RISK.itemsize,
+    "limit_pairs": risks.PAIR.itemsize,
+    "proposals": risk_records.PROPOSAL.itemsize,
 }
 """Section names in the order of the file, with the size of one record in bytes."""
 
-_SECTIONS_FIRST = 8
-_HEADER = struct.Struct("<8sII" + "QQ" * len(SECTIONS) + "Q16s")
-_HEADER_FIRST = struct.Struct("<8sII" + "QQ" * _SECTIONS_FIRST + "Q16s")
+_HEADERS = {
+    version: struct.Struct("<8sII" + "QQ" * sections + "Q16s")
+    for version, sections in ((1, 8), (2, 20), (FORMAT, len(SECTIONS)))
+}
+_HEADER = _HEADERS[FORMAT]
+_HEADER_FIRST = _HEADERS[1]
 _HASH_BYTES = 32
 _CHUNK = 8 * 1024 * 1024
 
@@ -180,7 +191,7 @@ class Source:
         if len(raw) != _HEADER_FIRST.size or not raw.startswith(MAGIC):
             raise SnapshotError(f"{self.path}: is not a snapshot")
         version, size = struct.unpack_from("<II", raw, len(MAGIC))
-        layout = {1: _HEADER_FIRST, FORMAT: _HEADER}.get(version)
+        layout = _HEADERS.get(version)
         if layout is None or size != layout.size:
             raise SnapshotError(f"{self.path}: format {version} cannot be read by this build (formats 1 to {FORMAT})")
         raw += self._file.read(layout.size - len(raw))
@@ -192,6 +203,8 @@ class Source:
         for (name, expected), found in zip(sections, numbers[1::2], strict=True):
             if found != expected:
                 raise SnapshotError(f"{self.path}: records of {name} take {found} bytes, not {expected}")
+        if version == 2 and (self.counts["trading_accounts"] or self.counts["instruments"]):
+            raise SnapshotError(f"{self.path}: format 2 has orders without their exposures; the log has both")
         expected_size = layout.size + sum(self.counts[name] * SECTIONS[name] for name in SECTIONS) + _HASH_BYTES
         if os.fstat(self._file.fileno()).st_size != expected_size:
             raise SnapshotError(f"{self.path}: has not the {expected_size} bytes that its header tells")

@@ -14,7 +14,10 @@ from engine._core.records cimport Result
 from engine.listing cimport create_instrument, create_trading_account, update_instrument
 from engine.matching.market cimport NODES_PER_LEVEL, Due, Market, due_next, due_pop, market_create, market_destroy, market_rebuild
 from engine.matching.records cimport *
+from engine.limit_commands cimport approve_limits, kill_switch, set_limits
 from engine.orders cimport *
+from engine.risk.exposure cimport fill_redone, fill_undone, revalue
+from engine.risk.store cimport risk_create, risk_destroy, risk_grow, risk_rebuild
 from engine.sessions cimport end_of_day, set_session
 from engine.settlement.busts cimport undo_trade
 from engine.settlement.fills cimport record_execution
@@ -28,8 +31,8 @@ cdef enum:
 
 
 cdef int exchange_create(
-    Exchange* exchange, const MarketCapacity* market, const ClearingCapacity* clearing, const uint64_t* key,
-    Ledger* ledger) noexcept nogil:
+    Exchange* exchange, const MarketCapacity* market, const ClearingCapacity* clearing, const RiskCapacity* risk,
+    const uint64_t* key, Ledger* ledger) noexcept nogil:
     memset(exchange, 0, sizeof(Exchange))
     exchange.ledger = ledger
     exchange.venue.context = exchange
@@ -38,7 +41,8 @@ cdef int exchange_create(
     exchange.venue.restated = venue_restated
     exchange.venue.ready = venue_ready
     if (market_create(&exchange.market, market, key) != 0
-            or clearing_create(&exchange.clearing, clearing, key, &exchange.market, ledger) != 0):
+            or clearing_create(&exchange.clearing, clearing, key, &exchange.market, ledger) != 0
+            or risk_create(&exchange.risk, risk, key, &exchange.market, &exchange.clearing) != 0):
         exchange_destroy(exchange)
         return -1
     exchange.scratch = <uint32_t*>memory_reserve(<size_t>market.open_orders * sizeof(uint32_t))
@@ -50,6 +54,7 @@ cdef int exchange_create(
 
 cdef void exchange_destroy(Exchange* exchange) noexcept nogil:
     memory_release(exchange.scratch, <size_t>exchange.market.capacity.open_orders * sizeof(uint32_t))
+    risk_destroy(&exchange.risk)
     clearing_destroy(&exchange.clearing)
     market_destroy(&exchange.market)
     memset(exchange, 0, sizeof(Exchange))
@@ -57,6 +62,7 @@ cdef void exchange_destroy(Exchange* exchange) noexcept nogil:
 
 cdef int exchange_rebuild(Exchange* exchange) noexcept nogil:
     market_rebuild(&exchange.market)
+    risk_rebuild(&exchange.risk)
     return clearing_rebuild(&exchange.clearing)
 
 
@@ -81,18 +87,29 @@ cdef void exchange_growth(Exchange* exchange, Batch batch, uint64_t time, Growth
             for index in range(batch.amend_count):
                 if batch.amends[index].fields & AMEND_QUANTITY:         # and this may be one that grows
                     fills += SLICES_MOST
+    growth.named = 2 * <uint64_t>batch.trading_account_count + batch.limit_count + batch.kill_count
+    growth.pairs = growth.proposals = batch.limit_count
     growth.trades = fills + batch.trade_command_count
     growth.transfers = LEGS_MOST * fills + 2 * LEGS_MOST * <uint64_t>batch.trade_command_count
     if batch.day_count:
         growth.transfers += 2 * <uint64_t>exchange.clearing.position_count
     # Two of every fill, one more when it shows the next slice; of an order new, triggered, restated and its end.
     growth.executions = 3 * fills + 4 * entered + 2 * <uint64_t>batch.trade_command_count
-    if entered or batch.mass_cancel_count or batch.session_count or batch.day_count or exchange.market.due_count:
+    if (entered or batch.mass_cancel_count or batch.session_count or batch.day_count or batch.kill_count
+            or exchange.market.due_count):
         growth.executions += 3 * open_after
     growth.timestamps = (
         growth.executions + growth.transfers + growth.trades + growth.accounts + growth.instruments
         + growth.trading_accounts + entered + batch.mass_cancel_count + batch.session_count + batch.day_count
-        + batch.trade_command_count)
+        + batch.trade_command_count + batch.limit_count + batch.kill_count + batch.approval_count)
+
+
+cdef void exchange_begin(Exchange* exchange, Batch batch, uint64_t time) noexcept nogil:
+    """Verdicts that are not from the log are those of another engine, or of none."""
+    if not batch.decided:
+        batch.verdict_count = 0
+    exchange.risk.verdict = 0
+    revalue(&exchange.risk, time)
 
 
 cdef void exchange_ahead(Exchange* exchange, void* ahead) noexcept nogil:
@@ -143,6 +160,9 @@ cdef void bust_trade(Exchange* exchange, Batch batch, uint32_t item, OrderResult
     result.status = ORDER_CORRECTED if price else ORDER_BUSTED
     result.order_id = <uint64_t>slot + 1
     trade = &exchange.clearing.trades[slot]
+    follow_bust(exchange, &exchange.clearing.trades[batch.trade_commands[item].trade_id - 1], True)
+    if price:
+        follow_bust(exchange, trade, False)
     buy_makes = trade.taker_side == SIDE_SELL
     trade_execution(exchange, trade.buy_order if buy_makes else trade.sell_order, slot, price != 0, now)
     trade_execution(exchange, trade.sell_order if buy_makes else trade.buy_order, slot, price != 0, now)
@@ -152,6 +172,17 @@ cdef void trade_execution(Exchange* exchange, uint32_t order, uint32_t trade, bi
     cdef uint32_t number = record_execution(
         &exchange.clearing, order, EXECUTION_CORRECTED if corrected else EXECUTION_BUSTED, REASON_NONE, now)
     exchange.clearing.executions[number].trade = trade
+
+
+cdef void follow_bust(Exchange* exchange, const Trade* trade, bint undone) noexcept nogil:
+    """Exposures of both sides, the maker's first, after a trade has been taken back or posted anew."""
+    cdef uint32_t turn
+    cdef bint sell
+    for turn in range(2):
+        sell = (turn == 0) == (trade.taker_side == SIDE_BUY)
+        (fill_undone if undone else fill_redone)(
+            &exchange.risk, trade.sell_order if sell else trade.buy_order, trade.quantity, trade.notional,
+            trade.sell_fee + trade.duty if sell else trade.buy_fee, sell)
 
 
 cdef inline void look_ahead_orders(Exchange* exchange, Batch batch, uint32_t item) noexcept nogil:
@@ -191,7 +222,7 @@ cdef int order_request(Exchange* exchange, Batch batch, const Request* request, 
     if request.kind == KIND_SUBMIT_ORDERS:
         for item in range(request.item_count):
             look_ahead_orders(exchange, batch, first + item)
-            if submit_order(exchange, batch, &batch.orders[first + item], request.scope, &results[item]) != 0:
+            if submit_order(exchange, batch, first + item, request.scope, &results[item]) != 0:
                 return -1
     elif request.kind == KIND_CANCEL_ORDERS:
         for item in range(request.item_count):
@@ -200,7 +231,7 @@ cdef int order_request(Exchange* exchange, Batch batch, const Request* request, 
     elif request.kind == KIND_REPLACE_ORDERS:
         for item in range(request.item_count):
             look_ahead_amends(exchange, batch, first + item)
-            if replace_order(exchange, batch, &batch.amends[first + item], request.scope, &results[item]) != 0:
+            if replace_order(exchange, batch, first + item, request.scope, &results[item]) != 0:
                 return -1
     elif request.kind == KIND_MASS_CANCEL:
         for item in range(request.item_count):
@@ -208,6 +239,9 @@ cdef int order_request(Exchange* exchange, Batch batch, const Request* request, 
     elif request.kind == KIND_SET_SESSION:
         for item in range(request.item_count):
             set_session(exchange, &batch.sessions[first + item], &results[item])
+    elif request.kind == KIND_KILL_SWITCH:
+        for item in range(request.item_count):
+            kill_switch(exchange, &batch.kills[first + item], &results[item])
     elif request.kind == KIND_BUST_TRADES:
         for item in range(request.item_count):
             bust_trade(exchange, batch, first + item, &results[item])
@@ -225,7 +259,7 @@ cdef int exchange_request(Exchange* exchange, Batch batch, uint32_t index) noexc
     if request.kind == KIND_END_OF_DAY and count:
         count = 1
     request.answer_count = count
-    if request.kind <= KIND_CREATE_TRADING_ACCOUNTS:
+    if request.kind <= KIND_CREATE_TRADING_ACCOUNTS or request.kind == KIND_SET_LIMITS or request.kind == KIND_APPROVE_LIMITS:
         request.answer_first = batch.result_count
         results = batch.append_results(count)
         if results is NULL:
@@ -235,9 +269,14 @@ cdef int exchange_request(Exchange* exchange, Batch batch, uint32_t index) noexc
                 create_instrument(exchange, &batch.instruments[request.item_first + item], &results[item])
             elif request.kind == KIND_UPDATE_INSTRUMENTS:
                 update_instrument(exchange, &batch.instruments[request.item_first + item], &results[item])
-            else:
+            elif request.kind == KIND_CREATE_TRADING_ACCOUNTS:
                 create_trading_account(
                     exchange, batch, &batch.trading_accounts[request.item_first + item], request.scope, &results[item])
+            elif request.kind == KIND_SET_LIMITS:
+                set_limits(exchange, batch, &batch.limits[request.item_first + item], &results[item])
+            else:
+                approve_limits(exchange, &batch.approvals[request.item_first + item], &results[item])
+        risk_grow(&exchange.risk)
         return 0
     request.answer_first = batch.order_result_count
     order_results = batch.append_order_results(count)

@@ -102,7 +102,7 @@ def test_another_format_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(snapshots, "FORMAT", snapshots.FORMAT + 1)
     small_bank().engine.snapshot(tmp_path / "s")
     monkeypatch.undo()
-    with pytest.raises(SnapshotError, match=r"format 3 cannot be read by this build \(formats 1 to 2\)"):
+    with pytest.raises(SnapshotError, match=r"format 4 cannot be read by this build \(formats 1 to 3\)"):
         Engine.restore(tmp_path / "s", LIMITS)
 
 
