@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from engine import order_invariants
+from engine import order_invariants, risk_invariants
 from engine.errors import InvariantError
 from engine.results import AccountFlag, TransferFlag, TransferState
 
@@ -37,6 +37,7 @@ def check(engine: "Engine") -> None:
     pending = int(np.count_nonzero(transfers["state"] == TransferState.PENDING))
     _require(engine.pending == pending, f"{engine.pending} pending transfers are counted, {pending} exist")
     order_invariants.check(engine)
+    risk_invariants.check(engine)
 
 
 def _require(condition: object, message: str) -> None:
