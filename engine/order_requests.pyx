@@ -196,7 +196,9 @@ def answers(Batch batch not None, uint32_t index):
                 if fills == 0:
                     fill = batch.order_results[first + item].fill_first
                 fills += batch.order_results[first + item].fill_count
-        results["fill_first"] -= np.where(results["fill_count"] > 0, np.uint32(fill), results["fill_first"])
+        kept = results["reserved"] == 1     # a refusal by a limit: the place of its verdict in the batch
+        results["fill_first"] -= np.where(
+            results["fill_count"] > 0, np.uint32(fill), np.where(kept, np.uint32(0), results["fill_first"]))
         return results, _out(<char*>(batch.fills + fill), fills, order_records.FILL)
     if request.kind == KIND_GET_ORDERS:
         return _out(<char*>(batch.order_views + first), count, order_records.ORDER_VIEW)
