@@ -44,9 +44,11 @@ def test_each_limit_has_its_scopes(desk: Desk, scope: str, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "most"),
-    [("price_collar", 10**6), ("order_rate", 10**9), ("order_burst", 10**9), ("order_to_trade", 10**6)]
-    + [("duplicate_order", 86_400 * 10**9), ("short_sale", 2), ("suitability", 5), ("restricted", 1)]
-    + [("max_notional", 2**62), ("position_short", 2**62)],
+    [
+        *(("price_collar", 10**6), ("order_rate", 10**9), ("order_burst", 10**9), ("order_to_trade", 10**6)),
+        *(("duplicate_order", 86_400 * 10**9), ("short_sale", 2), ("suitability", 5), ("restricted", 1)),
+        *(("max_notional", 2**62), ("position_short", 2**62)),
+    ],
 )
 def test_values_have_a_range(desk: Desk, name: str, most: int) -> None:
     assert desk.set("account", 1, **{name: most})["status"] == Status.LIMITS_SET
@@ -158,8 +160,10 @@ def test_proposals_can_be_read(desk: Desk) -> None:
 
 @pytest.mark.parametrize(
     ("scope", "id_", "canceled"),
-    [("account", 1, {1, 2}), ("desk", "south", {5}), ("client", "wang", {1, 2, 5}), ("instrument", "FUT", {2, 4})]
-    + [("default", 0, {1, 2, 3, 4, 5})],
+    [
+        *(("account", 1, {1, 2}), ("desk", "south", {5}), ("client", "wang", {1, 2, 5}), ("instrument", "FUT", {2, 4})),
+        ("default", 0, {1, 2, 3, 4, 5}),
+    ],
 )
 def test_it_cancels_open_orders(desk: Desk, scope: str, id_: int | str, canceled: set[int]) -> None:
     for trader, symbol in ((1, "SHARE"), (1, "FUT"), (2, "SHARE"), (2, "FUT"), (3, "SHARE")):

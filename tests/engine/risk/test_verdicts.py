@@ -86,7 +86,7 @@ def test_a_replay_has_the_recorded_verdicts(desk: Desk, refuses: Callable[[Any],
     record = log_record.encode(batch, time)
     other = Engine.restore(tmp_path / "before", LIMITS)
     if refuses is not None:
-        keep, address = check(refuses)
+        _keep, address = check(refuses)
         other.attach_checks(address)
     again = Batch()
     assert log_record.decode(record, again) == time
