@@ -24,6 +24,9 @@ class Headroom(NamedTuple):
     trading_accounts: int
     links: int
     positions: int
+    desks_and_clients: int
+    limit_pairs: int
+    proposals: int
 
 class Engine:
     limits: Limits

@@ -65,6 +65,9 @@ class Headroom(NamedTuple):
     trading_accounts: int
     links: int
     positions: int
+    desks_and_clients: int
+    limit_pairs: int
+    proposals: int
 
 
 cdef class Engine:
@@ -194,7 +197,7 @@ cdef class Engine:
                 ("positions", exchange.clearing.position_count, growth.positions, exchange.clearing.capacity.positions),
                 ("trades", exchange.clearing.trade_count, growth.trades, exchange.clearing.capacity.trades),
                 ("executions", exchange.clearing.execution_count, growth.executions, exchange.clearing.capacity.executions),
-                ("desks_and_clients", exchange.risk.named_count, growth.named, exchange.risk.capacity.named),
+                ("desks_and_clients", exchange.risk.named_count, growth.named, exchange.risk.capacity.named + GROUP_FIRST),
                 ("limit_pairs", exchange.risk.pair_count, growth.pairs, exchange.risk.capacity.pairs),
                 ("proposals", exchange.risk.proposal_count, growth.proposals, exchange.risk.capacity.proposals),
             ):
@@ -233,6 +236,9 @@ cdef class Engine:
             self.exchange.clearing.capacity.trading_accounts - self.exchange.clearing.account_count,
             self.exchange.clearing.capacity.links - self.exchange.clearing.link_count,
             self.exchange.clearing.capacity.positions - self.exchange.clearing.position_count,
+            self.exchange.risk.capacity.named + GROUP_FIRST - self.exchange.risk.named_count,
+            self.exchange.risk.capacity.pairs - self.exchange.risk.pair_count,
+            self.exchange.risk.capacity.proposals - self.exchange.risk.proposal_count,
         )
 
     @property
