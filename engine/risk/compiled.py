@@ -1,0 +1,158 @@
+"""What Numba makes of the kernels: machine code that the engine calls by address, and the loops of the loops.
+
+The functions themselves stay plain Python, in `kernel` and `loops`, and importing this module does not import Numba.
+All is compiled for the records as they are, when it is first needed or by `warm()`, once in a process, and kept by
+`engine.risk.cache`. A record argument is a pointer to the record in compiled code, which is what the engine passes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+
+from engine._core.risk_records import EXPOSURE, FINDING, LIMITS, RISK_ORDER
+from engine.risk import cache, kernel, loops
+
+HOLDING = np.dtype([("account", np.int64), ("instrument", np.int64), ("quantity", np.int64), ("basis", np.int64)])
+"""A position for `revalue_all`: row of its account, row of its instrument, quantity (negative: short), and what it
+stands for in minor units of the quote ledger, signed as the quantity, within ± 2^61."""
+
+TERMS = np.dtype(
+    [("mark_price", np.int64), ("contract_size", np.int64), ("price_scale", np.int64), ("exposure_rate", np.int64)]
+)
+"""An instrument for `revalue_all`: mark price in the instrument's units (0: none), contract size, price scale, and
+millionths of the risk currency for each minor unit of the quote ledger."""
+
+VALUATION = np.dtype([("value", np.int64), ("unrealised", np.int64)])
+"""A position in the risk currency, both signed and within ± 2^56."""
+
+TOTAL = np.dtype([("long_value", np.int64), ("short_value", np.int64), ("unrealised", np.int64)])
+"""Sums over positions in the risk currency; the values are not negative."""
+
+OPTIONS: dict[str, Any] = {"error_model": "numpy"}
+"""Divisions in our kernels are by what is not 0; this takes the test for it out of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    """The compiled functions, and how they came about."""
+
+    address: int
+    """Of `kernel.decide` as a C function: int64 of ten pointers."""
+    decide: Callable[..., int]
+    basket: Callable[..., int]
+    basket_in_sequence: Callable[..., int]
+    revalue: Callable[..., int]
+    from_cache: int
+    """How many of them did not have to be compiled."""
+    keep: Any
+    """What must live as long as the address."""
+
+
+def rebuilt(function: Callable[..., Any], **names: Any) -> Callable[..., Any]:
+    """The same function with some of its module's names standing for something else."""
+    assert isinstance(function, FunctionType)
+    return FunctionType(function.__code__, {**function.__globals__, **names}, function.__name__, function.__defaults__)
+
+
+class Compiler:
+    """Compiles functions into what it keeps in a directory (None: nowhere)."""
+
+    def __init__(self, directory: Path | None) -> None:
+        self.directory = directory
+        self.caches: list[cache.FunctionCache] = []
+
+    def kept(self, function: Callable[..., Any], names: str) -> cache.FunctionCache | None:
+        """Where the compiled forms of a function are kept."""
+        if self.directory is None:
+            return None
+        self.caches.append(cache.FunctionCache(self.directory, function, names))
+        return self.caches[-1]
+
+    def jit(self, function: Callable[..., Any], signature: Any = None, *, inline: bool = False) -> Any:
+        """The function compiled for one signature, or, without one, for whatever compiled functions call it with."""
+        import numba
+
+        compiled: Any = numba.njit(forceinline=inline, nogil=True, **OPTIONS)(function)
+        if signature is not None:
+            if (kept := self.kept(function, "python")) is not None:
+                compiled._cache = kept  # noqa: SLF001
+            compiled.compile(signature)
+            compiled.disable_compile()
+        return compiled
+
+    def callback(self, function: Callable[..., Any], signature: Any, *, names: str = "", **options: Any) -> Any:
+        """The function as one of C, with an `address`."""
+        from numba.core.ccallback import CFunc
+
+        compiled: Any = CFunc(function, (signature.args, signature.return_type), {}, {**OPTIONS, **options})
+        if (kept := self.kept(function, f"c {names}")) is not None:
+            compiled._cache = kept  # noqa: SLF001
+        compiled.compile()
+        return compiled
+
+
+def record(dtype: np.dtype[np.void]) -> Any:
+    """Numba's type of a record."""
+    from numba.np.numpy_support import from_dtype
+
+    return from_dtype(dtype)
+
+
+def array(of: Any, dimensions: int = 1, *, readonly: bool = False) -> Any:
+    """Numba's type of a contiguous array."""
+    from numba import types
+
+    return types.Array(of, dimensions, "C", readonly=readonly)
+
+
+def compile_all(directory: Path | None) -> Kernels:
+    """Every kernel of ours."""
+    from numba import types
+
+    compiler = Compiler(directory)
+    helpers = {name: compiler.jit(getattr(kernel, name), inline=True) for name in ("refuse", "saturated", "rate_used")}
+    order, limits, exposure, finding = record(RISK_ORDER), record(LIMITS), record(EXPOSURE), record(FINDING)
+    decide = rebuilt(kernel.decide, **helpers)
+    decide_type = types.int64(order, *(limits, exposure) * 4, finding)
+    callback = compiler.callback(decide, decide_type)
+
+    inner = {**helpers, "decide": compiler.jit(decide), "too_full": compiler.jit(loops.too_full, inline=True)}
+    inner |= {"judge": compiler.jit(rebuilt(loops.judge, **inner)), "take_token": compiler.jit(loops.take_token)}
+    numbers = array(types.int64, readonly=True)
+    asked = [array(each, readonly=True) for each in (order, limits, exposure)] + [array(types.int32, 2, readonly=True)]
+    answers = [array(types.int64), array(finding)]
+    in_order = [asked[0], asked[1], array(exposure), asked[3], numbers, array(types.int64, 2), array(order), *answers]
+
+    inner["part"] = compiler.jit(loops.part)
+    inner["converted"] = compiler.jit(rebuilt(loops.converted, **inner))
+    holdings = [array(record(each), readonly=True) for each in (HOLDING, TERMS)]
+    values = [array(record(each)) for each in (VALUATION, TOTAL)]
+    return Kernels(
+        address=callback.address,
+        decide=compiler.jit(decide, decide_type),
+        basket=compiler.jit(rebuilt(loops.basket, **inner), types.int64(*asked, *answers)),
+        basket_in_sequence=compiler.jit(rebuilt(loops.basket_in_sequence, **inner), types.int64(*in_order)),
+        revalue=compiler.jit(rebuilt(loops.revalue, **inner), types.int64(*holdings, *values)),
+        from_cache=sum(each.hits for each in compiler.caches),
+        keep=(callback, compiler),
+    )
+
+
+_compiled: list[Kernels] = []
+_lock = Lock()
+
+
+def kernels(directory: Path | None = None) -> Kernels:
+    """The kernels of this process, compiled or loaded when they are first asked for.
+
+    `directory`: below which they are kept, by default the user's cache directory; only the first call has a say.
+    """
+    with _lock:
+        if not _compiled:
+            _compiled.append(compile_all(cache.open_cache(directory)))
+        return _compiled[0]
