@@ -216,7 +216,7 @@ def decide(
         used = (exposures[scope]["long_value"] + exposures[scope]["short_value"] - old_value) + (
             exposures[scope]["open_buy"] + exposures[scope]["open_sell"]
         )
-        if used > limits[scope]["gross_exposure"] - value:
+        if used > limits[scope]["gross_exposure"] - value and limits[scope]["gross_exposure"] != UNLIMITED:
             return refuse(out, GROSS_EXPOSURE, scope, limits[scope]["gross_exposure"], used, value)
     for scope in range(4):
         used = exposures[scope]["long_value"] - exposures[scope]["short_value"]

@@ -1,1 +1,0 @@
-"""Pre-trade risk."""
