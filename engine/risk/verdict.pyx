@@ -197,12 +197,17 @@ cdef int64_t ask(Risk* risk, const Groups* groups, const RiskOrder* seen, Findin
     return ACCEPT
 
 
+cdef inline bint outside(int64_t value) noexcept nogil:
+    return not 0 <= value < <int64_t>1 << HEADROOM_BITS
+
+
 cdef inline bint too_full(const Group* group) noexcept nogil:
+    """Whether sums are so large that the checks could not reckon with them; one that has wrapped is negative, and so is seen, too."""
     cdef int64_t most = <int64_t>1 << HEADROOM_BITS
     return group is not NULL and (
-        group.exposure.open_buy >= most or group.exposure.open_sell >= most or group.exposure.long_value >= most
-        or group.exposure.short_value >= most or group.exposure.traded >= most or group.exposure.realised >= most
-        or group.exposure.realised <= -most or group.exposure.unrealised >= most or group.exposure.unrealised <= -most)
+        outside(group.exposure.open_buy) or outside(group.exposure.open_sell) or outside(group.exposure.long_value)
+        or outside(group.exposure.short_value) or outside(group.exposure.traded) or not -most < group.exposure.realised < most
+        or not -most < group.exposure.unrealised < most)
 
 
 cdef int recorded(Risk* risk, Batch batch, uint32_t item, bint amend, OrderResult* result) noexcept nogil:
@@ -231,8 +236,9 @@ cdef int risk_check(
     cdef Verdict* verdict
     groups_of(risk, order.position, &groups)
     position_touch(risk, order.position)
-    if unlikely(value > <int64_t>1 << VALUE_BITS or too_full(groups.account) or too_full(groups.desk) or too_full(groups.client)
-                or too_full(groups.instrument)):
+    if risk.state.limited and unlikely(
+            value > <int64_t>1 << VALUE_BITS or too_full(groups.account) or too_full(groups.desk) or too_full(groups.client)
+            or too_full(groups.instrument)):
         risk_message(risk, order.position, now)
         return REASON_OVERFLOW
     if batch.decided:

@@ -45,9 +45,6 @@ SLICES_MAX = 1_000
 AT_ONCE = {TimeInForce.IOC, TimeInForce.FOK}
 STOPS = {OrderType.STOP, OrderType.STOP_LIMIT}
 
-VALUE_MAX = 2**56
-"""Of an order, in the risk currency."""
-
 
 class Trading(Book):
     """The model. Every answer is a list of OrderResult, one per item."""
@@ -294,8 +291,6 @@ class Trading(Book):
             raise Refused(Reason.FOK_NOT_FILLABLE)
 
     def _check_funds(self, order: Order) -> tuple[int, int]:
-        if order.instrument.notional(order.price, order.leaves) > VALUE_MAX:
-            raise Refused(Reason.OVERFLOW)
         if not self.plan_closing(order):
             raise Refused(Reason.INSUFFICIENT_HOLDINGS)
         futures = order.instrument.futures
