@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from engine._core.risk_records import EXPOSURE, FINDING, LIMITS, RISK_ORDER
-from engine.risk import cache, kernel, loops
+from engine.risk import arithmetic, cache, kernel, loops
 
 HOLDING = np.dtype([("account", np.int64), ("instrument", np.int64), ("quantity", np.int64), ("basis", np.int64)])
 """A position for `revalue_all`: row of its account, row of its instrument, quantity (negative: short), and what it
@@ -47,6 +47,8 @@ class Kernels:
     basket: Callable[..., int]
     basket_in_sequence: Callable[..., int]
     revalue: Callable[..., int]
+    directory: Path | None
+    """Where compiled code is kept; None: nowhere."""
     from_cache: int
     """How many of them did not have to be compiled."""
     keep: Any
@@ -138,9 +140,37 @@ def compile_all(directory: Path | None) -> Kernels:
         basket=compiler.jit(rebuilt(loops.basket, **inner), types.int64(*asked, *answers)),
         basket_in_sequence=compiler.jit(rebuilt(loops.basket_in_sequence, **inner), types.int64(*in_order)),
         revalue=compiler.jit(rebuilt(loops.revalue, **inner), types.int64(*holdings, *values)),
+        directory=directory,
         from_cache=sum(each.hits for each in compiler.caches),
         keep=(callback, compiler),
     )
+
+
+def guarded(order: Any, limits: Any, exposure: Any, _out: Any) -> int:
+    """A check whose failure is no verdict: 0, which is not ACCEPT. A C function that raises says so too, but prints."""
+    try:
+        return plain(order, limits, exposure)
+    except Exception:  # noqa: BLE001 - Numba knows no other
+        return 0
+
+
+def plain(_order: Any, _limits: Any, _exposure: Any) -> int:
+    """Stands for the check in `guarded`."""
+    raise NotImplementedError
+
+
+def compile_check(check: Callable[..., int]) -> Any:
+    """An institution's own check, as `engine.risk.checks` has rebuilt it, as a C function with an `address`."""
+    from numba import types
+
+    assert isinstance(check, FunctionType)
+    compiler = Compiler(kernels().directory)
+    known: dict[str, Any] = {}
+    for name, function in arithmetic.FUNCTIONS.items():
+        known[name] = compiler.jit(rebuilt(function, **known))
+    exposed = rebuilt(guarded, plain=compiler.jit(rebuilt(check, **known)))
+    signature = types.int64(record(RISK_ORDER), record(LIMITS), record(EXPOSURE), record(FINDING))
+    return compiler.callback(exposed, signature, names=repr((check.__name__, cache.described(check.__code__))))
 
 
 _compiled: list[Kernels] = []
