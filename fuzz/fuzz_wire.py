@@ -21,7 +21,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from engine._core import order_records, records
+from engine._core import order_records, records, risk_records
 from engine._core.batch import Batch
 from server import wire
 from server.wire import tools
@@ -43,7 +43,7 @@ ANSWERS = {
         KINDS[name]: order_records.ORDER_RESULT
         for name in (
             "SUBMIT_ORDERS", "CANCEL_ORDERS", "REPLACE_ORDERS", "MASS_CANCEL", "SET_SESSION", "END_OF_DAY",
-            "BUST_TRADES",
+            "BUST_TRADES", "KILL_SWITCH",
         )
     },
     KINDS["GET_ORDERS"]: order_records.ORDER_VIEW,
@@ -52,6 +52,8 @@ ANSWERS = {
     KINDS["GET_TRADES"]: order_records.TRADE_VIEW,
     KINDS["GET_POSITIONS"]: order_records.POSITION_VIEW,
     KINDS["GET_EXECUTIONS"]: order_records.EXECUTION_VIEW,
+    KINDS["GET_LIMITS"]: risk_records.LIMITS_VIEW,
+    KINDS["GET_PROPOSALS"]: risk_records.PROPOSAL,
 }  # fmt: skip
 SINGLE = {order_records.BOOK_VIEW}
 ONE_RESULT = ("MASS_CANCEL", "SET_SESSION", "END_OF_DAY")

@@ -10,5 +10,10 @@ cdef inline uint64_t order_items(Batch batch) noexcept nogil:
             + batch.mass_cancel_count + batch.session_count + batch.day_count + batch.trade_command_count)
 
 
+cdef inline uint64_t limit_items(Batch batch) noexcept nogil:
+    """Items about limits, which are logged, and never refused for want of room for orders."""
+    return <uint64_t>batch.limit_count + batch.kill_count + batch.approval_count
+
+
 cdef inline uint64_t listed(Batch batch) noexcept nogil:
     return <uint64_t>batch.instrument_count + batch.trading_account_count + batch.link_count

@@ -12,12 +12,14 @@ from libc.string cimport memcpy, memset
 
 from engine._core.batch cimport REPLY_INT64_STRING, REPLY_JSONRPC, Batch, Request
 from engine._core.codes cimport (
-    ACCOUNT_NOT_FOUND, FOUND, KIND_ANSWER, KIND_BUST_TRADES, KIND_DEFINE_SCOPE, KIND_GET_ACCOUNT_BALANCES,
-    KIND_GET_ACCOUNT_TRANSFERS, KIND_GET_BOOK, KIND_GET_INSTRUMENTS, KIND_GET_ORDERS, KIND_LOOKUP_ACCOUNTS, KIND_MASS_CANCEL, KIND_PING,
-    KIND_QUERY_ACCOUNTS, KIND_READ, KIND_REPLY, KIND_SUBMIT_ORDERS, NO_HISTORY, NOT_PERMITTED, SCAN_LIMIT_REACHED,
-    UNKNOWN_INSTRUMENT,
+    ACCOUNT_NOT_FOUND, FOUND, KIND_ANSWER, KIND_APPROVE_LIMITS, KIND_BUST_TRADES, KIND_DEFINE_SCOPE, KIND_GET_ACCOUNT_BALANCES,
+    KIND_GET_ACCOUNT_TRANSFERS, KIND_GET_BOOK, KIND_GET_INSTRUMENTS, KIND_GET_LIMITS, KIND_GET_ORDERS,
+    KIND_GET_PROPOSALS, KIND_KILL_SWITCH, KIND_LOOKUP_ACCOUNTS, KIND_MASS_CANCEL, KIND_PING, KIND_QUERY_ACCOUNTS,
+    KIND_READ, KIND_REPLY, KIND_SET_LIMITS, KIND_SUBMIT_ORDERS, NO_HISTORY, NOT_PERMITTED, SCAN_LIMIT_REACHED,
+    TRADING_ACCOUNT_NOT_FOUND, UNKNOWN_INSTRUMENT,
 )
 from engine._core.records cimport AccountView, BalanceView, Result, TransferView
+from server.wire.encode_limits cimport put_limits_answer
 from server.wire.encode_orders cimport put_order_answer
 from server.wire.methods cimport ERROR_INTERNAL, ERROR_NOT_PERMITTED, ERROR_PARAMS, ERROR_SCAN_LIMIT
 from server.wire.output cimport FlagText, Out, account_flag_texts, done, put, put64, put_flags, put_uuid, reset, room, take, transfer_flag_texts
@@ -197,8 +199,12 @@ cdef int put_reply(Batch batch, const Request* request, uint64_t seq, uint64_t t
     else:
         done(&out, p)
         if (KIND_SUBMIT_ORDERS <= request.kind <= KIND_BUST_TRADES
-                or KIND_GET_ORDERS <= request.kind <= KIND_GET_INSTRUMENTS):
+                or KIND_GET_ORDERS <= request.kind <= KIND_GET_INSTRUMENTS or request.kind == KIND_KILL_SWITCH):
             if put_order_answer(&out, batch, request, quoted) < 0:
+                return -1
+        elif (KIND_SET_LIMITS <= request.kind <= KIND_APPROVE_LIMITS
+                or KIND_GET_LIMITS <= request.kind <= KIND_GET_PROPOSALS):
+            if put_limits_answer(&out, batch, request, quoted) < 0:
                 return -1
         elif request.kind < KIND_READ:
             if put_results(batch.results + request.answer_first, request.answer_count, quoted) < 0:
@@ -232,7 +238,13 @@ cdef bytes read_error(Batch batch, const Request* request):
         account_id = batch.order_filters[request.item_first].account_id
     if request.kind == KIND_GET_ACCOUNT_TRANSFERS or request.kind == KIND_GET_ACCOUNT_BALANCES:
         account_id = batch.filters[request.item_first].account_id
-    if request.status == UNKNOWN_INSTRUMENT or request.kind == KIND_GET_BOOK:
+    if request.kind == KIND_GET_LIMITS:
+        code = ERROR_PARAMS
+        message = "params.id: there is no such instrument"
+        if request.status == TRADING_ACCOUNT_NOT_FOUND:
+            account_id = batch.limits_filters[request.item_first].id_0
+            message = f"params.id: there is no trading account {account_id}"
+    elif request.status == UNKNOWN_INSTRUMENT or request.kind == KIND_GET_BOOK:
         code = ERROR_PARAMS
         symbol = (<bytes>(<const char*>&batch.order_filters[request.item_first].symbol_0)[:24]).rstrip(b"\0")
         message = f"params.instrument: there is no instrument {symbol.decode()}"

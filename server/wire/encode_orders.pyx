@@ -7,7 +7,7 @@ from libc.string cimport memcpy, memset
 from engine._core.batch cimport Batch, Request
 from engine._core.codes cimport (
     KIND_BUST_TRADES, KIND_END_OF_DAY, KIND_GET_BOOK, KIND_GET_EXECUTIONS, KIND_GET_INSTRUMENTS, KIND_GET_ORDERS,
-    KIND_GET_POSITIONS, KIND_GET_TRADES, KIND_MASS_CANCEL, KIND_SET_SESSION,
+    KIND_GET_POSITIONS, KIND_GET_TRADES, KIND_KILL_SWITCH, KIND_MASS_CANCEL, KIND_SET_SESSION,
 )
 from engine._core.order_codes cimport (
     EXECUTION_FILL, ORDER_EXISTS, ORDER_POST_ONLY, REASON_NONE, SESSION_NO_CANCEL,
@@ -15,6 +15,7 @@ from engine._core.order_codes cimport (
 from engine._core.order_records cimport (
     BookView, ExecutionView, Fill, LevelView, OrderResult, OrderView, PositionView, TradeView,
 )
+from server.wire.encode_limits cimport VERDICT_ROOM, put_verdict
 from server.wire.output cimport Out, done, put, put64, put_uuid, reset, room, take
 from server.wire.text cimport load64, store64, write
 
@@ -112,12 +113,14 @@ cdef int put_results(Out* out, Batch batch, const Request* request, bint quoted)
         return -1
     for index in range(request.answer_count):
         result = &batch.order_results[request.answer_first + index]
-        p = room(out, RESULT_ROOM + <size_t>result.fill_count * FILL_ROOM)
+        p = room(out, RESULT_ROOM + VERDICT_ROOM + <size_t>result.fill_count * FILL_ROOM)
         if p is NULL:
             return -1
         p = put_name(put(p, b',{"status":' if index else b'{"status":'), statuses, result.status)
         if result.reason != REASON_NONE:
             p = put_name(put(p, b',"reason":'), reasons, result.reason)
+        if result.reserved:
+            p = put_verdict(p, batch, request, result, quoted)
         if result.status == ORDER_EXISTS:
             p = put_name(put(p, b',"order_status":'), statuses, result.order_status)
         p = put64(put(p, b',"order_id":'), result.order_id, quoted)
@@ -162,7 +165,7 @@ cdef int put_trade_results(Out* out, Batch batch, const Request* request, bint q
 
 
 cdef int put_single_result(Out* out, Batch batch, const Request* request, bint quoted) noexcept nogil:
-    """The object of mass_cancel, set_session and end_of_day."""
+    """The object of mass_cancel, kill_switch, set_session and end_of_day."""
     cdef const OrderResult* result = &batch.order_results[request.answer_first]
     cdef uint8_t* p = room(out, RESULT_ROOM)
     if p is NULL:
@@ -170,7 +173,7 @@ cdef int put_single_result(Out* out, Batch batch, const Request* request, bint q
     p = put_name(put(p, b'{"status":'), statuses, result.status)
     if result.reason != REASON_NONE:
         p = put_name(put(p, b',"reason":'), reasons, result.reason)
-    if request.kind == KIND_MASS_CANCEL:
+    if request.kind == KIND_MASS_CANCEL or request.kind == KIND_KILL_SWITCH:
         p = put64(put(p, b',"canceled":'), result.cum_quantity, quoted)
     elif request.kind == KIND_SET_SESSION:
         p = put64(put(p, b',"uncrossed_price":'), result.leaves_quantity, quoted)
@@ -401,7 +404,8 @@ cdef int put_order_answer(Out* out, Batch batch, const Request* request, bint qu
             out, &batch.book_views[request.answer_first], batch.level_views + request.reserved, quoted)
     if request.kind >= KIND_GET_ORDERS:
         return put_views(out, batch, request, quoted)
-    if request.kind == KIND_MASS_CANCEL or request.kind == KIND_SET_SESSION or request.kind == KIND_END_OF_DAY:
+    if (request.kind == KIND_MASS_CANCEL or request.kind == KIND_SET_SESSION or request.kind == KIND_END_OF_DAY
+            or request.kind == KIND_KILL_SWITCH):
         return put_single_result(out, batch, request, quoted)
     if request.kind == KIND_BUST_TRADES:
         return put_trade_results(out, batch, request, quoted)

@@ -32,6 +32,10 @@ cdef enum Reason:
     REASON_KEY = 18                     # a key of an object that is a table, at `at`
     REASON_KEY_TWICE = 19
     REASON_DATE = 20                    # not a day of the calendar
+    REASON_ID_NUMBER = 21               # the id of an account is no number, at `at`
+    REASON_ID_SYMBOL = 22               # the id of an instrument is no symbol, at `at`
+    REASON_NOT_FOR_SCOPE = 23           # a member that the scope does not have
+    REASON_NO_LIMIT = 24                # set_limits without a limit
 
 cdef enum:
     PROFILES_MAX = 63
@@ -50,6 +54,7 @@ cdef struct Reading:
     int32_t field                       # index in the shape's fields, or -1
     int32_t element                     # index in flags, or -1
     uint64_t session                    # given to orders: who cancels them on disconnect; 0: nobody
+    uint64_t actor[3]                   # given to commands about limits: who says so, as a symbol
     const ProfileTable* profiles        # NULL: there are none
     const uint8_t* at                   # the text complained about
     bint keyed                          # the value of a key in a table is meant
@@ -60,10 +65,12 @@ cdef struct Seen:
     uint32_t given                      # bits of the fields that were given
     uint32_t true                       # bits of the boolean fields that were given as true
     int profile                         # index in reading.profiles, if `profile` was given
+    const uint8_t* text                 # where the value of the last KIND_TEXT stands
 
 cdef const uint8_t* refuse(Reading* reading, int reason, int field, const uint8_t* at) noexcept nogil
 cdef const uint8_t* read_integer(const uint8_t* p, bint exact, uint64_t* value) noexcept nogil
 cdef const uint8_t* read_uuid(const uint8_t* p, bint exact, uint64_t* halves) noexcept nogil
+cdef const uint8_t* read_symbol(const uint8_t* p, bint exact, uint64_t* words) noexcept nogil
 # The object at `p` into the struct at `out`, which must not stand in an array of the batch that its fields append to.
 # With fields already given: the rest of it, from behind a value.
 cdef const uint8_t* read_object(

@@ -1,13 +1,15 @@
 """See `fields.pxd`."""
 
+from libc.stdint cimport int64_t
 from libc.stdlib cimport qsort
 from libc.string cimport memcmp, memcpy, memset
 
 from engine._core.order_records cimport DayCommand, LinkCommand
+from engine._core.risk_records cimport LimitValue
 from server.wire.scan cimport skip_value, unescape
 from server.wire.shapes cimport (
-    KIND_BIT, KIND_BOOLEAN, KIND_FLAGS, KIND_INTEGER, KIND_LIMIT, KIND_LINKS, KIND_NAME, KIND_PRICES, KIND_PROFILE,
-    KIND_SYMBOL, KIND_TEXT, KIND_UUID, Field, Shape, choices,
+    KIND_BIT, KIND_BOOLEAN, KIND_CHOICE, KIND_FLAGS, KIND_INTEGER, KIND_LIMIT, KIND_LINKS, KIND_NAME, KIND_PRICES, KIND_PROFILE,
+    KIND_SWITCH, KIND_SYMBOL, KIND_TEXT, KIND_UUID, KIND_VALUE, Field, Shape, choices,
 )
 from server.wire.text cimport Names, digits, find, plain, quote, skip_blanks, symbol, uuid32, uuid36
 
@@ -321,6 +323,43 @@ cdef const uint8_t* read_prices(const uint8_t* p, Reading* reading, int field, B
     return p
 
 
+# --- limits -------------------------------------------------------------------------------------
+
+cdef const uint8_t* read_limit(
+    const Field* field, const uint8_t* p, Reading* reading, int number, Batch batch
+) noexcept nogil:
+    """The value of a limit, or null, into the limit values of the batch."""
+    cdef LimitValue* limit = batch.append_limit_values(1)
+    cdef const uint8_t* at = p
+    cdef uint64_t value = 0
+    cdef int index
+    if limit is NULL:
+        return refuse(reading, REASON_MEMORY, number, p)
+    memset(limit, 0, sizeof(LimitValue))
+    limit.name = <uint16_t>field.offset
+    if p[0] == c'n' and p[1] == c'u' and p[2] == c'l' and p[3] == c'l':
+        limit.unset = 1
+        return p + 4
+    if field.kind == KIND_VALUE:
+        p = read_integer(p, reading.exact, &value)
+        if p is NULL or value > field.maximum:
+            return refuse(reading, REASON_VALUE, number, at)
+        limit.value = <int64_t>value
+        return p
+    if field.kind == KIND_CHOICE:
+        index = read_name(field.names, &p, reading.exact) if p[0] == c'"' else -1
+        if index < 0:
+            return refuse(reading, REASON_VALUE, number, at)
+        limit.value = index
+        return p
+    if p[0] == c't' and p[1] == c'r' and p[2] == c'u' and p[3] == c'e':
+        limit.value = 1
+        return p + 4
+    if p[0] == c'f' and p[1] == c'a' and p[2] == c'l' and p[3] == c's' and p[4] == c'e':
+        return p + 5
+    return refuse(reading, REASON_VALUE, number, at)
+
+
 # --- one object ---------------------------------------------------------------------------------
 
 cdef const uint8_t* read_object(
@@ -398,6 +437,7 @@ cdef const uint8_t* read_object(
             if p is NULL:
                 return NULL
         elif field.kind == KIND_TEXT:
+            seen.text = p
             p = read_text(p, reading.exact, <uint64_t*>(out + field.offset))
             if p is NULL:
                 return refuse(reading, REASON_VALUE, number, at)
@@ -416,6 +456,10 @@ cdef const uint8_t* read_object(
             if index < 0:
                 return refuse(reading, REASON_VALUE, number, at)
             seen.profile = index
+        elif field.kind >= KIND_VALUE:
+            p = read_limit(field, p, reading, number, batch)
+            if p is NULL:
+                return NULL
         elif p[0] == c't' and p[1] == c'r' and p[2] == c'u' and p[3] == c'e':
             seen.true |= bit
             p += 4
@@ -482,10 +526,14 @@ cdef str expected(str name, int kind, const uint8_t* at, object minimum, object 
         return "is neither true nor false"
     if kind == KIND_FLAGS:
         return "is not an array of flag names"
+    if kind == KIND_SWITCH:
+        return "is neither true, false nor null"
     if is_integer_text(at):
         return f"is not between {minimum} and {maximum}"
     if name in MINOR_UNITS:
         return "is not an integer in minor units"
+    if kind == KIND_VALUE:
+        return "is neither an integer nor null"
     return "is not an integer"
 
 
@@ -509,6 +557,8 @@ cdef object explain_fields(list fields, str noun, Reading* reading):
         return f"{path}: debits and credits are both false"
     if reason == REASON_BOTH:
         return f"{path}: order_id and client_order_id are both given"
+    if reason == REASON_NO_LIMIT:
+        return f"{path}: names no limit"
     if reason == REASON_UNKNOWN:
         return f"{path}.{name_at(reading.at)}: is not a member of {noun}"
     if not 0 <= reading.field < len(fields):
@@ -529,6 +579,12 @@ cdef object explain_fields(list fields, str noun, Reading* reading):
         return f"{path}: is for time_in_force gtd only"
     if reason == REASON_DATE:
         return f"{path}: is not a day (yyyymmdd)"
+    if reason == REASON_ID_NUMBER:
+        return f"{path}: {excerpt(reading.at)} {expected(name, KIND_INTEGER, reading.at, 1, 2**63 - 1)}"
+    if reason == REASON_ID_SYMBOL:
+        return f"{path}: {excerpt(reading.at)} {expected(name, KIND_SYMBOL, reading.at, 0, 0)}"
+    if reason == REASON_NOT_FOR_SCOPE:
+        return f"{path}: approval has no kill switch" if name == "scope" else f"{path}: is not for this scope"
     if reason == REASON_KEY:
         noun = "a ledger" if kind == KIND_LINKS else "a symbol (1 to 24 characters A-Z 0-9 . _ -)"
         return f"{path}: {excerpt(reading.at)} is not {noun}"
@@ -539,6 +595,8 @@ cdef object explain_fields(list fields, str noun, Reading* reading):
         return f"{path}: {excerpt(reading.at)} {expected(name, KIND_INTEGER, reading.at, 1, 2**63 - 1)}"
     if reason == REASON_VALUE and (kind == KIND_NAME or kind == KIND_BIT):
         return f"{path}: {excerpt(reading.at)} is not one of {', '.join(choices[name])}"
+    if reason == REASON_VALUE and kind == KIND_CHOICE:
+        return f"{path}: {excerpt(reading.at)} is neither one of {', '.join(choices[name])} nor null"
     if reason == REASON_VALUE and kind == KIND_PROFILE:
         return f"{path}: {excerpt(reading.at)} is not a profile of this server"
     if reason == REASON_VALUE:

@@ -18,8 +18,9 @@ from server.wire.methods cimport (
     METHOD_CREATE_ACCOUNTS, METHOD_CREATE_INSTRUMENTS, METHOD_CREATE_TRANSFERS, METHOD_GET_ACCOUNT_BALANCES,
     METHOD_GET_ACCOUNT_TRANSFERS,
     METHOD_LOOKUP_ACCOUNTS, METHOD_LOOKUP_TRANSFERS, METHOD_QUERY_ACCOUNTS, METHOD_QUERY_TRANSFERS,
-    METHOD_UPDATE_ACCOUNTS,
+    METHOD_SET_LIMITS, METHOD_UPDATE_ACCOUNTS,
 )
+from server.wire.limits cimport explain_limit_params, read_limit_params
 from server.wire.orders cimport explain_order_params, read_order_params
 from server.wire.shapes cimport (
     FILTER_CREDITS_FIELD, FILTER_DEBITS_FIELD, FILTER_LIMIT, FILTER_MIN, FILTER_REVERSED_FIELD, FILTER_UD128,
@@ -224,6 +225,8 @@ cdef const uint8_t* read_params(
     reading.element = -1
     reading.keyed = False
     count[0] = 0
+    if method >= METHOD_SET_LIMITS:
+        return read_limit_params(method, p, batch, reading, first, count, weight)
     if method >= METHOD_CREATE_INSTRUMENTS:
         return read_order_params(method, p, batch, reading, first, count, weight)
     if METHOD_GET_ACCOUNT_TRANSFERS <= method <= METHOD_QUERY_TRANSFERS:
@@ -277,6 +280,8 @@ cdef dict ITEM_NOUNS = {
 
 cdef object explain(int method, Reading* reading):
     cdef str path = "params" if reading.item < 0 else f"params[{reading.item}]"
+    if method >= METHOD_SET_LIMITS:
+        return explain_limit_params(method, reading)
     if method >= METHOD_CREATE_INSTRUMENTS:
         return explain_order_params(method, reading)
     if reading.reason == REASON_VALUE and reading.field < 0:

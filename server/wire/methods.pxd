@@ -34,7 +34,12 @@ cdef enum MethodNumber:
     METHOD_GET_INSTRUMENTS = 33
     METHOD_SUBSCRIBE = 34               # Python answers these two
     METHOD_UNSUBSCRIBE = 35
-    METHOD_COUNT = 36
+    METHOD_SET_LIMITS = 36
+    METHOD_KILL_SWITCH = 37
+    METHOD_APPROVE_LIMITS = 38
+    METHOD_GET_LIMITS = 39
+    METHOD_GET_PROPOSALS = 40
+    METHOD_COUNT = 41
 
 cdef enum ErrorNumber:
     ERROR_PARSE = -32700                # closes the connection
@@ -53,4 +58,5 @@ cdef enum ErrorNumber:
 cdef inline bint read_in_c(int method) noexcept nogil:
     """Whether params of the method become commands of a batch; Python answers the other methods, except ping."""
     return (METHOD_CREATE_ACCOUNTS <= method <= METHOD_QUERY_TRANSFERS
-            or METHOD_CREATE_INSTRUMENTS <= method <= METHOD_GET_INSTRUMENTS)
+            or METHOD_CREATE_INSTRUMENTS <= method <= METHOD_GET_INSTRUMENTS
+            or METHOD_SET_LIMITS <= method <= METHOD_GET_PROPOSALS)

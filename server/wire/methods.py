@@ -42,6 +42,11 @@ class Method(IntFlag):
     GET_INSTRUMENTS = 1 << 33
     SUBSCRIBE = 1 << 34
     UNSUBSCRIBE = 1 << 35
+    SET_LIMITS = 1 << 36
+    KILL_SWITCH = 1 << 37
+    APPROVE_LIMITS = 1 << 38
+    GET_LIMITS = 1 << 39
+    GET_PROPOSALS = 1 << 40
 
 
 METHODS_ALL = int(~Method(0))

@@ -34,6 +34,7 @@ cdef class Parser(LineBuffer):
     cdef bint logged_on
     cdef uint64_t accounts_left         # capacity
     cdef uint64_t transfers_left
+    cdef uint64_t limits_left           # items of set_limits
     cdef readonly Profiles profiles     # that reading.profiles points into
     cdef int hint                       # method of the line before: params may stand before "method"
     cdef public object cold

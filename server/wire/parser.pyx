@@ -4,11 +4,11 @@ from libc.string cimport memchr, memcpy, memset
 
 from engine._core.batch cimport REPLY_INT64_STRING, REPLY_JSONRPC, Request
 from engine._core.codes cimport (
-    KIND_ANSWER, KIND_BUST_TRADES, KIND_CANCEL_ORDERS, KIND_CREATE_ACCOUNTS, KIND_CREATE_INSTRUMENTS,
+    KIND_ANSWER, KIND_APPROVE_LIMITS, KIND_BUST_TRADES, KIND_CANCEL_ORDERS, KIND_CREATE_ACCOUNTS, KIND_CREATE_INSTRUMENTS,
     KIND_CREATE_TRADING_ACCOUNTS, KIND_CREATE_TRANSFERS, KIND_END_OF_DAY, KIND_GET_ACCOUNT_BALANCES,
-    KIND_GET_ACCOUNT_TRANSFERS, KIND_GET_BOOK, KIND_GET_EXECUTIONS, KIND_GET_INSTRUMENTS, KIND_GET_ORDERS,
-    KIND_GET_POSITIONS, KIND_GET_TRADES, KIND_LOOKUP_ACCOUNTS, KIND_LOOKUP_TRANSFERS, KIND_MASS_CANCEL, KIND_PING,
-    KIND_QUERY_ACCOUNTS, KIND_QUERY_TRANSFERS, KIND_REPLACE_ORDERS, KIND_REPLY, KIND_SET_SESSION, KIND_SUBMIT_ORDERS,
+    KIND_GET_ACCOUNT_TRANSFERS, KIND_GET_BOOK, KIND_GET_EXECUTIONS, KIND_GET_INSTRUMENTS, KIND_GET_LIMITS,
+    KIND_GET_ORDERS, KIND_GET_POSITIONS, KIND_GET_PROPOSALS, KIND_GET_TRADES, KIND_KILL_SWITCH, KIND_LOOKUP_ACCOUNTS, KIND_LOOKUP_TRANSFERS, KIND_MASS_CANCEL, KIND_PING,
+    KIND_QUERY_ACCOUNTS, KIND_QUERY_TRANSFERS, KIND_REPLACE_ORDERS, KIND_REPLY, KIND_SET_LIMITS, KIND_SET_SESSION, KIND_SUBMIT_ORDERS,
     KIND_UPDATE_ACCOUNTS, KIND_UPDATE_INSTRUMENTS,
 )
 from engine._core.order_codes cimport AMEND_QUANTITY
@@ -18,7 +18,8 @@ from server.wire.items cimport explain, read_params
 from server.wire.methods cimport (
     ERROR_CAPACITY, ERROR_METHOD, ERROR_NOT_LOGGED_ON, ERROR_NOT_PERMITTED, ERROR_PARAMS, ERROR_PARSE, ERROR_REQUEST,
     ERROR_TOO_LARGE, METHOD_COUNT, METHOD_CREATE_ACCOUNTS, METHOD_CREATE_TRANSFERS, METHOD_LOGON, METHOD_PING,
-    METHOD_CORRECT_TRADES, METHOD_CREATE_INSTRUMENTS, METHOD_REPLACE_ORDERS, METHOD_SUBMIT_ORDERS, METHOD_SUBSCRIBE, METHOD_UNSUBSCRIBE, read_in_c,
+    METHOD_CORRECT_TRADES, METHOD_CREATE_INSTRUMENTS, METHOD_REPLACE_ORDERS, METHOD_SET_LIMITS, METHOD_SUBMIT_ORDERS, METHOD_SUBSCRIBE,
+    METHOD_UNSUBSCRIBE, read_in_c,
 )
 from server.wire.orders cimport Profiles
 from server.wire.scan cimport (
@@ -59,6 +60,7 @@ KINDS[:] = [
     KIND_CANCEL_ORDERS, KIND_REPLACE_ORDERS, KIND_MASS_CANCEL, KIND_SET_SESSION, KIND_END_OF_DAY, KIND_BUST_TRADES,
     KIND_BUST_TRADES, KIND_GET_ORDERS, KIND_GET_BOOK, KIND_GET_TRADES, KIND_GET_POSITIONS, KIND_GET_POSITIONS,
     KIND_GET_EXECUTIONS, KIND_GET_INSTRUMENTS, KIND_ANSWER, KIND_ANSWER,
+    KIND_SET_LIMITS, KIND_KILL_SWITCH, KIND_APPROVE_LIMITS, KIND_GET_LIMITS, KIND_GET_PROPOSALS,
 ]
 
 cdef Names envelope_names
@@ -116,6 +118,11 @@ cdef struct Marks:                      # what the batch held before a request
     uint32_t days
     uint32_t trade_commands
     uint32_t order_filters
+    uint32_t limits
+    uint32_t limit_values
+    uint32_t kills
+    uint32_t approvals
+    uint32_t limits_filters
 
 
 cdef inline void mark(Batch batch, Marks* marks) noexcept nogil:
@@ -134,6 +141,11 @@ cdef inline void mark(Batch batch, Marks* marks) noexcept nogil:
     marks.days = batch.day_count
     marks.trade_commands = batch.trade_command_count
     marks.order_filters = batch.order_filter_count
+    marks.limits = batch.limit_count
+    marks.limit_values = batch.limit_value_count
+    marks.kills = batch.kill_count
+    marks.approvals = batch.approval_count
+    marks.limits_filters = batch.limits_filter_count
 
 
 cdef inline void take_back(Batch batch, const Marks* marks) noexcept nogil:
@@ -152,6 +164,11 @@ cdef inline void take_back(Batch batch, const Marks* marks) noexcept nogil:
     batch.day_count = marks.days
     batch.trade_command_count = marks.trade_commands
     batch.order_filter_count = marks.order_filters
+    batch.limit_count = marks.limits
+    batch.limit_value_count = marks.limit_values
+    batch.kill_count = marks.kills
+    batch.approval_count = marks.approvals
+    batch.limits_filter_count = marks.limits_filters
 
 
 cdef inline Request* append(
@@ -218,22 +235,29 @@ cdef class Parser(LineBuffer):
         self.batch_items_max = batch_items_max
         self.profiles = profiles
         self.reading.profiles = NULL if profiles is None else &profiles.table
-        self.accounts_left = self.transfers_left = <uint64_t>-1
+        self.accounts_left = self.transfers_left = self.limits_left = <uint64_t>-1
         self.hint = METHOD_CREATE_TRANSFERS
 
-    def allow(self, methods: int, scope: int, *, logged_on: bool, int64_strings: bool, session: int = 0) -> None:
+    def allow(
+        self, methods: int, scope: int, *, logged_on: bool, int64_strings: bool, session: int = 0, actor: str = "dev",
+    ) -> None:
         """What later lines may do: a mask of Method, the scope number of their requests, the form of replies.
 
-        `session` is given to orders, to be canceled together when the session ends; 0 = they outlive it.
+        `session` is given to orders, to be canceled together when the session ends; 0 = they outlive it. `actor` is
+        who changes limits: of a longer name the first 24 characters.
         """
+        cdef bytes name = actor.encode("ascii")[:24].ljust(24, b"\0")
+        memcpy(self.reading.actor, <const char*>name, 24)
         self.reading.session = session
         self.methods = methods
         self.scope = scope
         self.logged_on = logged_on
         self.reply_flags = REPLY_INT64_STRING if int64_strings else 0
 
-    def admit(self, accounts: int, transfers: int) -> None:
-        """How many accounts and transfers still have room. A request beyond that gets -32005 and does not enter."""
+    def admit(self, accounts: int, transfers: int, limits: int = 2**32) -> None:
+        """How many accounts, transfers and items of set_limits still have room. A request beyond that gets -32005 and
+        does not enter."""
+        self.limits_left = max(0, limits)
         self.accounts_left = max(0, accounts)
         self.transfers_left = max(0, transfers)
 
@@ -281,6 +305,8 @@ cdef class Parser(LineBuffer):
             return count <= self.transfers_left
         if method == METHOD_CREATE_ACCOUNTS:
             return count <= self.accounts_left
+        if method == METHOD_SET_LIMITS:
+            return count <= self.limits_left
         if METHOD_CREATE_INSTRUMENTS <= method <= METHOD_CORRECT_TRADES:
             return (order_items(batch) + batch.slices + slices_of(method, first, count, batch) <= batch.fills_max
                     and listed(batch) <= batch.listings_max)
@@ -292,6 +318,8 @@ cdef class Parser(LineBuffer):
             self.transfers_left -= count
         elif method == METHOD_CREATE_ACCOUNTS:
             self.accounts_left -= count
+        elif method == METHOD_SET_LIMITS:
+            self.limits_left -= count
         elif METHOD_CREATE_INSTRUMENTS <= method <= METHOD_CORRECT_TRADES:
             batch.slices += slices_of(method, first, count, batch)
 
@@ -504,6 +532,8 @@ cdef class Parser(LineBuffer):
                 code = ERROR_CAPACITY
                 if method == METHOD_CREATE_ACCOUNTS:
                     complaint = f"accounts_capacity_reached: there is room for {self.accounts_left} more accounts"
+                elif method == METHOD_SET_LIMITS:
+                    complaint = f"limits_capacity_reached: there is room for {self.limits_left} more items"
                 elif method != METHOD_CREATE_TRANSFERS:
                     complaint = "orders_capacity_reached: there is no room for what the request may lead to"
                 else:

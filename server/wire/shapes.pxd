@@ -19,6 +19,9 @@ cdef enum FieldKind:
     KIND_LINKS = 9                      # {"156":1001}: links of the batch; first and count of them
     KIND_PRICES = 10                    # {"CF701":1402500}: days of the batch
     KIND_PROFILE = 11                   # a name in reading.profiles: its index into seen.profile
+    KIND_VALUE = 12                     # a limit, from here on; `offset` is its number. An integer, or null
+    KIND_SWITCH = 13                    # … true, false or null
+    KIND_CHOICE = 14                    # … one of `names`, or null
 
 cdef struct Field:
     int kind
@@ -26,7 +29,7 @@ cdef struct Field:
     size_t offset                       # in the command struct
     uint64_t minimum
     uint64_t maximum
-    const Names* names                  # of KIND_NAME, KIND_BIT
+    const Names* names                  # of KIND_NAME, KIND_BIT, KIND_CHOICE
 
 cdef struct Shape:
     Names names                         # of the fields, by index

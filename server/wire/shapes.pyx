@@ -43,7 +43,10 @@ choices = {
     "settlement": ["T+0", "T+1"],
     "kind": ["spot", "futures"],
     "pricing": ["maker", "median"],
+    "scope": ["account", "desk", "client", "instrument", "default", "approval"],
+    "short_sale": ["allowed", "not_below_last", "forbidden"],
 }
+LIMIT_NAMES = {name: choices[name] for name in ("scope", "short_sale")}
 cdef Names[16] choice_tables
 for place, texts in enumerate(choices.values()):
     build_names(&choice_tables[place], texts)
@@ -66,7 +69,9 @@ cdef list build(Shape* shape, Names* flags, list fields):
         shape.fields[index].width = width
         shape.fields[index].minimum = minimum
         shape.fields[index].maximum = maximum
-        shape.fields[index].names = choice_names(fields[index][0]) if kind == KIND_NAME or kind == KIND_BIT else NULL
+        shape.fields[index].names = NULL
+        if kind == KIND_NAME or kind == KIND_BIT or kind == KIND_CHOICE:
+            shape.fields[index].names = choice_names(fields[index][0])
         if required:
             shape.required |= 1 << index
     return fields

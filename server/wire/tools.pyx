@@ -7,11 +7,11 @@ import numpy as np
 
 from engine._core.batch cimport Batch, Request
 from engine._core.codes cimport (
-    FOUND, KIND_BUST_TRADES, KIND_CANCEL_ORDERS, KIND_CREATE_ACCOUNTS, KIND_CREATE_INSTRUMENTS,
+    FOUND, KIND_APPROVE_LIMITS, KIND_BUST_TRADES, KIND_CANCEL_ORDERS, KIND_CREATE_ACCOUNTS, KIND_CREATE_INSTRUMENTS,
     KIND_CREATE_TRADING_ACCOUNTS, KIND_CREATE_TRANSFERS, KIND_END_OF_DAY, KIND_GET_ACCOUNT_BALANCES,
-    KIND_GET_ACCOUNT_TRANSFERS, KIND_GET_BOOK, KIND_GET_EXECUTIONS, KIND_GET_INSTRUMENTS, KIND_GET_ORDERS,
-    KIND_GET_POSITIONS, KIND_GET_TRADES, KIND_LOOKUP_ACCOUNTS, KIND_LOOKUP_TRANSFERS, KIND_MASS_CANCEL,
-    KIND_QUERY_ACCOUNTS, KIND_QUERY_TRANSFERS, KIND_READ, KIND_REPLACE_ORDERS, KIND_REPLY, KIND_SET_SESSION,
+    KIND_GET_ACCOUNT_TRANSFERS, KIND_GET_BOOK, KIND_GET_EXECUTIONS, KIND_GET_INSTRUMENTS, KIND_GET_LIMITS, KIND_GET_ORDERS,
+    KIND_GET_POSITIONS, KIND_GET_PROPOSALS, KIND_GET_TRADES, KIND_KILL_SWITCH, KIND_LOOKUP_ACCOUNTS, KIND_LOOKUP_TRANSFERS, KIND_MASS_CANCEL,
+    KIND_QUERY_ACCOUNTS, KIND_QUERY_TRANSFERS, KIND_READ, KIND_REPLACE_ORDERS, KIND_REPLY, KIND_SET_LIMITS, KIND_SET_SESSION,
     KIND_SUBMIT_ORDERS, KIND_UPDATE_ACCOUNTS, KIND_UPDATE_INSTRUMENTS,
 )
 from engine._core.order_records import (
@@ -21,6 +21,9 @@ from engine._core.order_records import (
 )
 from engine._core.records import (
     ACCOUNT_COMMAND, ACCOUNT_VIEW, BALANCE_VIEW, FILTER, RESULT, TRANSFER_COMMAND, TRANSFER_VIEW, UPDATE_COMMAND,
+)
+from engine._core.risk_records import (
+    APPROVAL_COMMAND, KILL_COMMAND, LIMIT_VALUE, LIMITS_COMMAND, LIMITS_FILTER, LIMITS_VIEW, PROPOSAL, VERDICT,
 )
 
 # Items of lookups; account ids use `lo` alone.
@@ -58,6 +61,14 @@ cdef object order_items(Batch batch, const Request* request):
         return items(batch.trade_commands + first, TRADE_COMMAND, count)
     if KIND_GET_ORDERS <= request.kind <= KIND_GET_INSTRUMENTS:
         return items(batch.order_filters + first, ORDER_FILTER, count)
+    if request.kind == KIND_SET_LIMITS:
+        return items(batch.limits + first, LIMITS_COMMAND, count)
+    if request.kind == KIND_KILL_SWITCH:
+        return items(batch.kills + first, KILL_COMMAND, count)
+    if request.kind == KIND_APPROVE_LIMITS:
+        return items(batch.approvals + first, APPROVAL_COMMAND, count)
+    if request.kind == KIND_GET_LIMITS or request.kind == KIND_GET_PROPOSALS:
+        return items(batch.limits_filters + first, LIMITS_FILTER, count)
     return None
 
 
@@ -65,7 +76,7 @@ def dump(Batch batch not None) -> list:
     """The requests of a batch with copies of their items.
 
     Dictionaries of kind, scope, connection, reply_flags, id (JSON text), line (of a reply that stands ready),
-    items (a record array, or None) and links (of the whole batch).
+    items (a record array, or None), links and limit_values (both of the whole batch).
     """
     cdef const Request* request
     cdef uint32_t index
@@ -94,6 +105,7 @@ def dump(Batch batch not None) -> list:
             "line": text if request.kind == KIND_REPLY else b"",
             "items": array,
             "links": items(batch.links, LINK_COMMAND, batch.link_count),
+            "limit_values": items(batch.limit_values, LIMIT_VALUE, batch.limit_value_count),
         })
     return requests
 
@@ -117,6 +129,11 @@ def raw(Batch batch not None) -> bytes:
         items(batch.days, DAY_COMMAND, batch.day_count).tobytes(),
         items(batch.trade_commands, TRADE_COMMAND, batch.trade_command_count).tobytes(),
         items(batch.order_filters, ORDER_FILTER, batch.order_filter_count).tobytes(),
+        items(batch.limits, LIMITS_COMMAND, batch.limit_count).tobytes(),
+        items(batch.limit_values, LIMIT_VALUE, batch.limit_value_count).tobytes(),
+        items(batch.kills, KILL_COMMAND, batch.kill_count).tobytes(),
+        items(batch.approvals, APPROVAL_COMMAND, batch.approval_count).tobytes(),
+        items(batch.limits_filters, LIMITS_FILTER, batch.limits_filter_count).tobytes(),
         (<const char*>batch.text)[:batch.text_count] if batch.text_count else b"",
         batch.weight.to_bytes(8, "little"),
     ])
@@ -141,6 +158,11 @@ def counts(Batch batch not None) -> dict:
         "days": batch.day_count,
         "trade_commands": batch.trade_command_count,
         "order_filters": batch.order_filter_count,
+        "limits": batch.limit_count,
+        "limit_values": batch.limit_value_count,
+        "kills": batch.kill_count,
+        "approvals": batch.approval_count,
+        "limits_filters": batch.limits_filter_count,
         "text": batch.text_count,
         "weight": batch.weight,
     }
@@ -162,7 +184,8 @@ cdef int put(void* place, records, dtype) except -1:
 def answer(Batch batch not None, uint32_t index, records, uint32_t status=FOUND, *, more=None) -> None:
     """Writes `records` (RESULT, ACCOUNT_VIEW, …) as the engine's answer to request `index`.
 
-    `more`: FILL records behind order results, which name them from 0; LEVEL_VIEW records behind a book's head.
+    `more`: FILL records behind order results, or VERDICT records of refusals, which name them from 0; LEVEL_VIEW records
+    behind a book's head.
     """
     cdef Request* request
     cdef uint32_t count = <uint32_t>len(records)
@@ -170,9 +193,13 @@ def answer(Batch batch not None, uint32_t index, records, uint32_t status=FOUND,
     if index >= batch.request_count:
         raise IndexError(f"index: the batch has {batch.request_count} requests")
     request = &batch.requests[index]
-    if KIND_SUBMIT_ORDERS <= request.kind <= KIND_BUST_TRADES:
+    if KIND_SUBMIT_ORDERS <= request.kind <= KIND_BUST_TRADES or request.kind == KIND_KILL_SWITCH:
         dtype = ORDER_RESULT
-        if more is not None:
+        if more is not None and more.dtype == VERDICT:
+            records = records.copy()
+            records["fill_first"] += batch.verdict_count
+            put(batch.append_verdicts(<uint32_t>len(more)), more, VERDICT)
+        elif more is not None:
             records = records.copy()
             records["fill_first"] += batch.fill_count
             put(batch.append_fills(<uint32_t>len(more)), more, FILL)
@@ -201,6 +228,14 @@ def answer(Batch batch not None, uint32_t index, records, uint32_t status=FOUND,
         request.reserved = batch.level_view_count
         if more is not None:
             put(batch.append_level_views(<uint32_t>len(more)), more, LEVEL_VIEW)
+    elif request.kind == KIND_GET_LIMITS:
+        dtype = LIMITS_VIEW
+        request.answer_first = batch.limits_view_count
+        place = batch.append_limits_views(count)
+    elif request.kind == KIND_GET_PROPOSALS:
+        dtype = PROPOSAL
+        request.answer_first = batch.proposal_count
+        place = batch.append_proposals(count)
     elif request.kind < KIND_READ:
         dtype = RESULT
         request.answer_first = batch.result_count

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from engine.results import AMOUNT_ALL, AccountFlag, FilterFlag, TransferFlag, UpdateField
-from tests.models import order_params
+from tests.models import limit_params, order_params
 from tests.models.values import (
     INT63,
     Number,
@@ -382,4 +382,5 @@ METHODS: dict[str, Read] = {
     "query_accounts": search(of_account=False),
     "query_transfers": search(of_account=False),
     **order_params.METHODS,
+    **limit_params.METHODS,
 }

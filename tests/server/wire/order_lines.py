@@ -5,6 +5,7 @@ from random import Random
 from typing import Any
 
 from engine.order_results import OrderType, SelfTradePrevention, Session, Side, TimeInForce
+from tests.models.limit_params import NAMES, SCOPES, SHORT_SALES
 from tests.models.order_params import CHANGEABLE, PROFILES
 
 SYMBOLS = ["CF701", "600519", "BTC-USD", "A", "X.Y_Z-0", "ABCDEFGHIJKLMNOPQRSTUVWX", "SIXTEEN-LETTERS-"]
@@ -13,7 +14,7 @@ ORDER_METHODS = [
     "create_instruments", "update_instruments", "create_trading_accounts", "submit_orders", "cancel_orders",
     "replace_orders", "mass_cancel", "set_session", "end_of_day", "bust_trades", "correct_trades", "get_orders",
     "get_book", "get_trades", "get_positions", "get_margin_calls", "get_executions", "get_instruments", "subscribe",
-    "unsubscribe",
+    "unsubscribe", "set_limits", "kill_switch", "approve_limits", "get_limits", "get_proposals",
 ]  # fmt: skip
 INT63, INT32 = 2**63 - 1, 2**32 - 1
 
@@ -184,7 +185,53 @@ class OrderItems:
         members += self.optional("depth", lambda: self.integer(8190, 1))
         return self.object(members)
 
+    def whose(self, *, needed: bool) -> list[str]:
+        """A scope and, as far as it has one, an id, in either order."""
+        scope = self.random.choice(SCOPES)
+        members = [self.member("scope", self.choice([scope]))]
+        if scope in {"default", "approval"}:
+            return members + self.optional("id", self.text, self.spoil)
+        read = {"account": lambda: self.integer(INT63, 1), "instrument": self.symbol}.get(scope, self.text)
+        members += self.optional("id", read, 1.0 - self.spoil if needed else 0.5)
+        if self.chance(0.3):
+            members.reverse()
+        return members
+
+    def limit(self, name: str) -> str:
+        if self.chance(0.2):
+            return "null"
+        if name in {"restricted", "kill_switch"}:
+            return self.boolean()
+        return self.choice(list(SHORT_SALES)) if name == "short_sale" else self.integer(INT63)
+
+    def limits(self) -> str:
+        members = self.whose(needed=True)
+        members += self.optional("instrument", self.symbol, 0.1)
+        names = self.random.sample(NAMES, self.random.choice([1, 1, 2, 5, len(NAMES)]))
+        for name in [] if self.chance(self.spoil) else names:
+            members.append(self.member(name, self.limit(name)))
+        return self.object(members)
+
+    def limits_params(self, method: str) -> str:
+        if method == "kill_switch":
+            return self.object([*self.whose(needed=True), self.member("on", self.boolean())])
+        if method in {"get_limits", "get_proposals"}:
+            members = self.whose(needed=False) if method == "get_limits" and self.chance(0.7) else []
+            members += self.optional("after", lambda: self.integer(INT63), 0.3)
+            return self.object(members + self.optional("limit", lambda: self.integer(50, 1), 0.5))
+        if method == "set_limits":
+            return self.array([self.limits() for _ in range(self.random.choice([0, 1, 1, 2, 3]))])
+        approvals = [
+            self.object(
+                [self.member("proposal_id", self.integer(INT63, 1)), *self.optional("approve", self.boolean, 0.5)]
+            )
+            for _ in range(self.random.choice([0, 1, 2]))
+        ]
+        return self.array(approvals)
+
     def order_params(self, method: str) -> str:
+        if "limits" in method or method in {"kill_switch", "get_proposals"}:
+            return self.limits_params(method)
         items: dict[str, Callable[[], str]] = {
             "create_instruments": self.instrument,
             "update_instruments": lambda: self.object([self.member("instrument", self.symbol()), *self.changes(0.3)]),

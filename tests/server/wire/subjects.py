@@ -7,7 +7,7 @@ from typing import Any
 
 from engine._core.batch import Batch
 from server import wire
-from tests.models import order_params
+from tests.models import limit_params, order_params
 from tests.models.wire import Asked, Limits, Told
 from tests.server.wire.asking import KINDS, REPLY
 
@@ -38,7 +38,7 @@ def make_parser(limits: Limits) -> wire.Parser:
         batch_items_max=2**30,
     )
     mask = sum(wire.Method[name.upper()] for name in limits.allowed)
-    parser.allow(mask, 7, logged_on=limits.logged_on, int64_strings=False, session=SESSION)
+    parser.allow(mask, 7, logged_on=limits.logged_on, int64_strings=False, session=SESSION, actor=ACTOR)
     return parser
 
 
@@ -94,8 +94,39 @@ def order_values(method: str, item: dict[str, int], links: list[tuple[int, ...]]
     return values
 
 
-def item_values(method: str, item: dict[str, int], links: list[tuple[int, ...]]) -> dict[str, Any]:
+ACTOR = "desk-7"
+
+
+def limit_values(method: str, item: dict[str, int], limits: list[tuple[int, ...]]) -> dict[str, Any]:
+    """One item of a method about limits in the names of the model."""
+    values: dict[str, Any] = item
+    for name in ("reserved", "reserved_2"):
+        assert not values.pop(name, 0)
+    if "actor_0" in values:
+        assert text_of(item, "actor") == ACTOR
+    if "symbol_0" in values:
+        values["instrument"] = text_of(item, "symbol")
+    if "id_0" in values:
+        account = values.get("scope") == limit_params.SCOPES.index("account")
+        number = values["id_0"]
+        values["id"] = number if account else text_of(item, "id") or 0
+        for name in ("id_0", "id_1", "id_2"):
+            assert not account or name == "id_0" or not values[name]
+            values.pop(name, None)
+    if method == "set_limits":
+        first = values.pop("value_first")
+        mine = limits[first : first + values.pop("value_count")]
+        assert not any(reserved for *_, reserved in mine)
+        values["values"] = [(limit_params.NAMES[name], None if unset else value) for value, name, unset, _ in mine]
+    return values
+
+
+def item_values(
+    method: str, item: dict[str, int], links: list[tuple[int, ...]], limits: list[tuple[int, ...]]
+) -> dict[str, Any]:
     """One item in the names of the protocol."""
+    if method in limit_params.METHODS:
+        return limit_values(method, item, limits)
     if method in order_params.METHODS:
         return order_values(method, item, links)
     if method == "lookup_accounts":
@@ -127,6 +158,9 @@ def in_words(dump: list[dict[str, Any]]) -> list[Asked | Told]:
         array = request["items"]
         rows = [] if array is None else array.tolist()
         links = [] if array is None else request["links"].tolist()
-        items = tuple(item_values(method, dict(zip(array.dtype.names, row, strict=True)), links) for row in rows)
+        limits = [] if array is None else request["limit_values"].tolist()
+        items = tuple(
+            item_values(method, dict(zip(array.dtype.names, row, strict=True)), links, limits) for row in rows
+        )
         said.append(Asked(method, request["id"].decode(), bool(request["reply_flags"] & 1), items))
     return said

@@ -255,7 +255,7 @@ def test_names_with_escapes_are_the_same_names():
 
 
 def test_unknown_methods_and_those_of_later_releases_are_named():
-    for method in ("nope", "submit_order", "set_limits", "Ping", "ping ", "", "x" * 100):
+    for method in ("nope", "submit_order", "set_limit", "Ping", "ping ", "", "x" * 100):
         code, request_id, message = bad(line(method, []))
         assert (code, request_id) == (wire.ErrorCode.UNKNOWN_METHOD, 1)
         assert message.startswith("unknown method: ")
