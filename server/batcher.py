@@ -9,6 +9,12 @@ A batch in flight:
              batch and the wire encodes the replies
     later    the commit is confirmed: the next batch closes, and one write per connection
 
+What limits say about new orders and replaces stands in the log record, so a batch with such requests is applied first:
+    turn 1   the engine applies the batch, its log record is encoded with the verdicts, the INSERT leaves; while that
+             works, the wire encodes the replies
+    later    the commit is confirmed: one write per connection, and then the next batch closes
+If applying fails, nothing of the batch has been logged: the process stops, and the next one does not meet it again.
+
 Memory runs ahead of the log by this one batch, and nobody sees it: replies, reads of the next batch included, wait for
 the commit. A batch with reads or pings alone appends nothing. It is applied after everything before it is durable, and
 its replies wait for a barrier: the proof that our row is still the head of the log under our epoch.
@@ -35,6 +41,7 @@ from server.wire import encode
 from server.wire.methods import ErrorCode
 
 if TYPE_CHECKING:
+    from engine.machine import Headroom
     from server.channels import ChannelUse
     from server.connection import Connection
     from server.feed import Feed
@@ -70,6 +77,8 @@ class Flight:
     logged: bool = False
     tick: bool = False
     """Logged for expiries alone: it has no items (perhaps reads)."""
+    executed: bool = False
+    """By the engine; `applied` when the replies stand ready, too."""
     applied: bool = False
     confirmed: bool = False
     task: "asyncio.Future[int] | asyncio.Task[None] | None" = None
@@ -169,15 +178,15 @@ class Batcher:
         if self._flight is None:
             self._loop.call_soon(self._close)
 
-    def admission(self) -> tuple[int, int]:
-        """Accounts and transfers that still fit behind what the open batch holds."""
-        accounts, transfers = batches.room(self.open)
+    def admission(self) -> tuple[int, int, int]:
+        """Accounts, transfers and items of set_limits that still fit behind what the open batch holds."""
+        accounts, transfers, limits = batches.room(self.open)
         free = self._engine.headroom()
         # A transfer may burn an id instead of taking a place, and may leave a balance on both its accounts. Orders
         # leave room for what they may make, see `_limit`.
         generated = 8 * (self._engine.slices + batches.orders_room(self.open)[0])
         room = min(free.transfers - generated, free.burnt, free.balances // 2 - generated)
-        return free.accounts - accounts, room - transfers
+        return free.accounts - accounts, room - transfers, _limits_room(free) - limits
 
     def cancel_session(self, session: int) -> None:
         """Cancel the orders of a session that has ended, with the next batch."""
@@ -205,7 +214,9 @@ class Batcher:
             (free.balances - 2 * spare - 4 * (limits.positions_max - free.positions)) // 16 - slices,
             (free.executions - 3 * slices - 3 * ends) // 10,
         )
-        listings_max = min(free.instruments, free.trading_accounts, free.links, free.accounts // 2)
+        listings_max = min(
+            free.instruments, free.trading_accounts, free.links, free.accounts // 2, free.desks_and_clients // 2
+        )
         batches.limit_orders(batch, max(0, fills_max - fills), max(0, listings_max - listings))
 
     # --- the way of a batch ----------------------------------------------------------------------
@@ -239,8 +250,11 @@ class Batcher:
                 # Expiry changes the state, so a batch at whose time something is due is logged even if it only reads.
                 flight.logged, flight.tick = True, not survey.items
                 flight.seq = self.seq + 1
-                payload = log_record.encode(batch, now)
                 digest = engine.digest() if flight.seq % self._digest_every == 0 else None
+                if batches.decides(batch):
+                    self._execute(flight)
+                    flight.started = time.monotonic()
+                payload = log_record.encode(batch, now)
                 flight.task = asyncio.ensure_future(self._log.append(now, payload, digest))
             elif survey.writes or survey.reads or survey.pings:
                 flight.task = self._loop.create_task(self._log.barrier())
@@ -291,21 +305,28 @@ class Batcher:
                 self.waiting[:0] = waiting[index:]
                 return
 
+    def _execute(self, flight: Flight) -> None:
+        """Let the engine apply a batch; memory is ahead of the log from here to its commit."""
+        started = time.perf_counter()
+        flight.executed = True
+        if flight.logged:
+            self._engine.batches = flight.seq - 1  # rows without a batch count, too
+        if flight.late and self._feed is not None:
+            self._feed.before_batch()
+        if flight.tick:
+            self._engine.tick(flight.time, flight.batch)
+        if flight.survey.writes or flight.survey.reads:
+            self._engine.apply(flight.batch, flight.time)
+        self._metrics.apply_seconds.observe(time.perf_counter() - started)
+
     def _apply(self) -> None:
-        """Execute the batch in flight and encode its replies."""
+        """Execute the batch in flight, if that has not been done, and encode its replies."""
         flight = self._flight
         if flight is None or self._dead:
             return
-        started = time.perf_counter()
         try:
-            if flight.logged:
-                self._engine.batches = flight.seq - 1  # rows without a batch count, too
-            if flight.late and self._feed is not None:
-                self._feed.before_batch()
-            if flight.tick:
-                self._engine.tick(flight.time, flight.batch)
-            if flight.survey.writes or flight.survey.reads:
-                self._engine.apply(flight.batch, flight.time)
+            if not flight.executed:
+                self._execute(flight)
             applied = time.perf_counter()
             for place, make in flight.late:
                 flight.batch.answers[place] = make(flight.seq)
@@ -315,7 +336,6 @@ class Batcher:
             return
         flight.replies = together(runs)
         encoded = time.perf_counter()
-        self._metrics.apply_seconds.observe(applied - started)
         self._metrics.encode_seconds.observe(encoded - applied)
         flight.applied = True
         if flight.logged:
@@ -358,8 +378,10 @@ class Batcher:
         survey = flight.survey
         if flight.logged:
             self._on_boundary(Boundary(flight.seq, survey.items))
-        # First the next batch to the database, which can work while we write.
-        if self.scheduled:
+        # First the next batch to the database, which can work while we write. But one that must be applied first waits:
+        # while we publish, memory must be what the log says.
+        waits = self.scheduled and batches.decides(self.open)
+        if self.scheduled and not waits:
             self._close(apply_now=False)
         replies, held = flight.replies, self._held
         if held:
@@ -382,6 +404,8 @@ class Batcher:
             self._spare.append(flight.batch)
         for use in released:
             self._release(use)
+        if waits:
+            self._close()
         self._landed.set()
         if self._spinning:
             # A client that waits for one answer after the other asks again at once, or not so soon.
@@ -436,7 +460,7 @@ class Batcher:
         # Twice, since one batch may be applied between a look and a parse.
         enough = 2 * (self._items_batch_max + 65_536)
         transfers = min(free.transfers - generated, free.balances // 2 - generated)
-        self.scarce = min(free.accounts, free.burnt, transfers) < enough
+        self.scarce = min(free.accounts, free.burnt, transfers, _limits_room(free)) < enough
 
     # --- a slow database, ticks, the end -----------------------------------------------------------
 
@@ -506,6 +530,11 @@ class Batcher:
         """Do nothing more; whatever the journal still says is ignored."""
         self._dead = True
         self._landed.set()
+
+
+def _limits_room(free: "Headroom") -> int:
+    """How many items of set_limits fit: each may be the first of a desk, of an instrument by itself, or a proposal."""
+    return min(free.limit_pairs, free.proposals, free.desks_and_clients)
 
 
 def together(runs: list[tuple[int, bytes]]) -> dict[int, bytes]:

@@ -7,8 +7,8 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from engine._core.batch cimport Batch, REPLY_JSONRPC, Request
-from engine._core.codes cimport KIND_EDGE, KIND_PING, KIND_READ, KIND_REPLY
-from server.wire.capacity cimport listed, order_items
+from engine._core.codes cimport KIND_EDGE, KIND_PING, KIND_READ, KIND_REPLACE_ORDERS, KIND_REPLY
+from server.wire.capacity cimport limit_items, listed, order_items
 
 
 class Survey(NamedTuple):
@@ -39,14 +39,27 @@ def survey(Batch batch not None) -> Survey:
                 pings += 1
     return Survey(
         batch.request_count, writes, reads, pings,
-        batch.account_count + batch.transfer_count + batch.update_count + order_items(batch),
+        batch.account_count + batch.transfer_count + batch.update_count + order_items(batch)
+        + limit_items(batch),
         batch.account_count, batch.transfer_count,
     )
 
 
-def room(Batch batch not None) -> tuple[int, int]:
-    """Accounts and transfers that the batch holds."""
-    return batch.account_count, batch.transfer_count
+def decides(Batch batch not None) -> bool:
+    """Whether applying it may write verdicts of limits into it, which its log record must hold."""
+    cdef uint32_t index
+    if batch.order_count:
+        return True
+    if batch.amend_count:
+        for index in range(batch.request_count):
+            if batch.requests[index].kind == KIND_REPLACE_ORDERS:
+                return True
+    return False
+
+
+def room(Batch batch not None) -> tuple[int, int, int]:
+    """Accounts, transfers and items of set_limits that the batch holds."""
+    return batch.account_count, batch.transfer_count, batch.limit_count
 
 
 def orders_room(Batch batch not None) -> tuple[int, int]:
@@ -110,6 +123,7 @@ def refuse(Batch batch not None, int code, str message not None, *, bint writes_
     batch.account_count = batch.transfer_count = batch.update_count = batch.range_count = 0
     batch.instrument_count = batch.trading_account_count = batch.link_count = batch.order_count = 0
     batch.amend_count = batch.mass_cancel_count = batch.session_count = batch.day_count = 0
-    batch.trade_command_count = 0
+    batch.trade_command_count = batch.limit_count = batch.limit_value_count = batch.kill_count = 0
+    batch.approval_count = batch.verdict_count = 0
     batch.slices = 0
     return refused

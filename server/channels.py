@@ -78,6 +78,8 @@ PERMISSIONS: dict[str, tuple[str, ...]] = {
         "bust_trades",
         "correct_trades",
     ),
+    "risk": ("set_limits", "kill_switch", "approve_limits", "get_limits", "get_proposals"),
+    "risk_read": ("get_limits", "get_proposals"),
     "admin": ("server_status", "take_snapshot"),
 }
 """Groups of methods. `ping` and `logon` need no permission."""

@@ -272,7 +272,14 @@ class Connection(asyncio.BufferedProtocol):
 
     def _allow(self, methods: int, scope: int, *, logged_on: bool, int64_strings: bool) -> None:
         self._strings = int64_strings
-        self._parser.allow(methods, scope, logged_on=logged_on, int64_strings=int64_strings, session=self._session)
+        self._parser.allow(
+            methods,
+            scope,
+            logged_on=logged_on,
+            int64_strings=int64_strings,
+            session=self._session,
+            actor=self.use.channel.name,
+        )
 
     def _end_session(self) -> None:
         """The connection or its logon ends: no more notifications, and its orders go if they were to go with it."""

@@ -35,7 +35,7 @@ from engine._core.order_records import MASS_CANCEL_COMMAND
 from engine.errors import CapacityError, EngineError, InvariantError
 from engine.order_results import SESSION_ANY
 from engine.requests import append_scope
-from server import logs
+from server import checks, logs
 from server.acceptor import Acceptor, tls_context
 from server.batcher import Batcher, Boundary
 from server.channels import Channels, ChannelsError
@@ -157,6 +157,7 @@ class Server:
             Step("postgres", self._start_postgres, self._stop_postgres),
             Step("journal", self._start_journal, self._stop_journal),
             Step("recovery", self._start_recovery, None),
+            Step("risk", self._start_risk, None),
             Step("takeover", self._start_takeover, None),
             Step("scopes", self._start_scopes, None),
             Step("snapshots", self._start_snapshots, self._stop_snapshots),
@@ -399,6 +400,10 @@ class Server:
     def _on_progress(self, seq: int, last: int) -> None:
         self._progress = (seq, last)
         self._log.info("recovering", seq=seq, seq_last=last)
+
+    async def _start_risk(self) -> None:
+        """Compile the checks of limits, before anything is changed: a check that is no good ends the start."""
+        await asyncio.to_thread(checks.attach, self.engine, self.settings)
 
     async def _start_takeover(self) -> None:
         await self.journal.take_over()

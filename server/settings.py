@@ -40,6 +40,8 @@ PROFILES: dict[str, dict[str, int]] = {
         "links_max": 4_194_304,
         "trades_max": 4_194_304,
         "executions_max": 16_777_216,
+        "limit_pairs_max": 65_536,
+        "proposals_max": 65_536,
         "postgres_wal_bytes": 64 * MIB,
     },
 }
@@ -104,6 +106,13 @@ class Settings:
     channels: Path | None = setting(None, "TOML file of the channels; needed without dev.")
     tls_cert: Path | None = setting(None, "Certificate chain (PEM); given with tls_key, the port speaks TLS 1.3 only.")
     tls_key: Path | None = setting(None, "Private key (PEM) of tls_cert.")
+    risk_checks: str = setting(
+        "", "Python files with checks of your own, with commas between them; compiled at the start (docs/RISK.md)."
+    )
+    risk_cache: Path | None = setting(
+        None,
+        "Directory of the compiled risk kernels; by default `kernels` in data_dir. Only the server may write there.",
+    )
     log_format: Literal["json", "console"] = setting(
         "json", "Form of the log lines on standard error: json or console."
     )
@@ -183,6 +192,12 @@ class Settings:
     )
     trades_max: int = setting(_CAPACITY.trades_max, "Trades.", minimum=1)
     executions_max: int = setting(_CAPACITY.executions_max, "Executions: whatever happened to an order.", minimum=1)
+    limit_pairs_max: int = setting(
+        _CAPACITY.limit_pairs_max, "Limits of an account, desk or client in one instrument by itself.", minimum=1
+    )
+    proposals_max: int = setting(
+        _CAPACITY.proposals_max, "Raises of limits that ever waited for a second person.", minimum=1
+    )
     scopes_max: int = setting(_CAPACITY.scopes_max, "Scopes of channels.", minimum=1, maximum=1_000_000)
     scope_ranges_max: int = setting(
         _CAPACITY.scope_ranges_max, "Ranges of account ids in all scopes together.", minimum=1, maximum=2**24
