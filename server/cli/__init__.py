@@ -12,6 +12,7 @@ from server.cli import (
     channel,
     export,
     importing,
+    limits,
     orders,
     serve,
     sessions,
@@ -44,6 +45,9 @@ app.command(orders.trades, name="trades")
 app.command(sessions.session, name="session")
 app.command(sessions.sessions, name="sessions")
 app.command(sessions.end_of_day, name="end-of-day")
+app.command(limits.app, name="limits")
+app.command(limits.kill, name="kill")
+app.command(limits.approve, name="approve")
 app.command(importing.app, name="import")
 app.command(export.app, name="export")
 

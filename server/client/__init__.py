@@ -18,6 +18,7 @@ from server.client.errors import (
     TooLarge,
 )
 from server.client.ids import uuid7, uuid7_array
+from server.client.limits import KillResult, LimitsResult, LimitsState, Proposal, Used
 from server.client.logon import Logon
 from server.client.subscription import Event, Subscription
 from server.client.trading import (
@@ -30,6 +31,7 @@ from server.client.trading import (
     OrderResult,
     OrderState,
     Position,
+    Refusal,
     Replace,
     Trade,
     TradeResult,
@@ -68,6 +70,9 @@ __all__ = [
     "Fill",
     "InstrumentState",
     "InvalidParams",
+    "KillResult",
+    "LimitsResult",
+    "LimitsState",
     "Logon",
     "MarketResult",
     "NotLoggedOn",
@@ -76,7 +81,9 @@ __all__ = [
     "OrderResult",
     "OrderState",
     "Position",
+    "Proposal",
     "ProtocolError",
+    "Refusal",
     "Replace",
     "RequestError",
     "Result",
@@ -88,6 +95,7 @@ __all__ = [
     "Transfer",
     "TransferFlag",
     "TransferView",
+    "Used",
     "account_records",
     "tls_context",
     "transfer_records",

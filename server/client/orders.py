@@ -1,10 +1,11 @@
 """The order methods of the asyncio client."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from server.client import trading
+from server.client import limits, trading
 from server.client.calls import Call
+from server.client.limits import KillResult, LimitsResult, LimitsState, Proposal
 from server.client.trading import (
     Book,
     Execution,
@@ -134,4 +135,40 @@ class OrderMethods:
         result: list[InstrumentState] = await self._send(
             trading.read("get_instruments", list[InstrumentState], members), deadline_s
         )
+        return result
+
+    async def set_limits(
+        self, items: Sequence[Mapping[str, Any]], *, deadline_s: float | None = None
+    ) -> list[LimitsResult]:
+        """Set limits: items with scope, id, instrument and limits by name; None takes one away. Never sent twice."""
+        result: list[LimitsResult] = await self._send(limits.set_limits(items), deadline_s)
+        return result
+
+    async def kill_switch(
+        self,
+        scope: str,
+        id: int | str | None = None,  # noqa: A002
+        *,
+        on: bool,
+        deadline_s: float | None = None,
+    ) -> KillResult:
+        """Refuse all orders of a scope and cancel those that are open, or (`on=False`) take orders again."""
+        result: KillResult = await self._send(limits.kill_switch(scope, id, on=on), deadline_s)
+        return result
+
+    async def approve_limits(
+        self, decisions: Mapping[int, bool], *, deadline_s: float | None = None
+    ) -> list[LimitsResult]:
+        """Approve (True) or decline (False) proposals by their ids. Never sent twice."""
+        result: list[LimitsResult] = await self._send(limits.approve_limits(decisions), deadline_s)
+        return result
+
+    async def get_limits(self, *, deadline_s: float | None = None, **members: Any) -> list[LimitsState]:
+        """Give limits with what is used of them: scope, id, after, limit. Go on with `after` until nothing comes."""
+        result: list[LimitsState] = await self._send(limits.read("get_limits", list[LimitsState], members), deadline_s)
+        return result
+
+    async def get_proposals(self, *, deadline_s: float | None = None, **members: Any) -> list[Proposal]:
+        """Give proposals, oldest first: after, limit."""
+        result: list[Proposal] = await self._send(limits.read("get_proposals", list[Proposal], members), deadline_s)
         return result

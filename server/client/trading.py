@@ -57,6 +57,18 @@ class Fill(msgspec.Struct, frozen=True):
     fee: int
 
 
+class Refusal(msgspec.Struct, frozen=True):
+    """The limit that an order was refused by: `asked` beside what was `used` is more than `value`."""
+
+    name: str
+    scope: str
+    value: int
+    used: int
+    asked: int
+    headroom: int
+    id: int | str | None = None
+
+
 class OrderResult(msgspec.Struct, frozen=True):
     """What became of one order, cancel or replace."""
 
@@ -69,6 +81,9 @@ class OrderResult(msgspec.Struct, frozen=True):
     order_status: str = ""
     """With the status `exists`: that of the order that is there."""
     fills: list[Fill] = []
+    limit: Refusal | None = None
+    check: int = 0
+    """With the reason `own_check`: the number of the check that refused."""
 
     @property
     def accepted(self) -> bool:

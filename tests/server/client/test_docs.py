@@ -11,7 +11,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "CLIENTS.md"
 
 def test_the_examples_run(tmp_path: Path) -> None:
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     with LocalServer(tmp_path) as server:
         for number, block in enumerate(blocks, 1):
             assert "7420" in block

@@ -192,3 +192,54 @@ async def test_several_accounts_and_a_book_of_some_depth(server: LocalServer) ->
                     break
             assert levels == [[103, 1, 1], [102, 1, 1]]
         await client.mass_cancel(instrument="C")
+
+
+def test_limits_of_the_blocking_client(server: LocalServer) -> None:
+    with BlockingClient("127.0.0.1", server.port) as client:
+        items = [
+            {"scope": "client", "id": "b", "open_orders": 5, "restricted": False},
+            {"scope": "account", "id": 8, "instrument": "C", "position_long": 7},
+            {"scope": "account", "id": 99, "max_quantity": 7},
+        ]
+        results = client.set_limits(items)
+        assert [result.status for result in results] == ["limits_set", "limits_set", "trading_account_not_found"]
+        assert [result.done for result in results] == [True, True, False]
+        [person] = client.get_limits(scope="client", id="b")
+        assert person.limits == {"open_orders": 5, "restricted": False}
+        assert person.used is not None
+        assert person.used.programme == []
+        assert person.headroom == {"open_orders": 5 - person.used.open_orders}
+        _, pair = client.get_limits(scope="account", id=8)
+        assert (pair.instrument, pair.limits, pair.used) == ("C", {"position_long": 7}, None)
+        client.set_limits([{"scope": "approval", "credit_limit": 6}, {"scope": "client", "id": "c", "credit_limit": 5}])
+        [raised] = client.set_limits([{"scope": "client", "id": "c", "credit_limit": 9}])
+        assert (raised.status, raised.done) == ("proposed", False)
+        [proposal] = client.get_proposals(after=raised.proposal_id - 1)
+        assert (proposal.limits, proposal.proposed_by, proposal.state) == ({"credit_limit": 9}, "dev", "open")
+        assert [result.status for result in client.approve_limits({raised.proposal_id: False})] == ["declined"]
+        stopped = client.kill_switch("client", "b", on=True)
+        assert (stopped.status, stopped.canceled) == ("done", person.used.open_orders)
+        assert client.kill_switch("client", "nobody", on=False).status == "done"
+        client.set_limits(
+            [
+                {"scope": "client", "id": "b", "open_orders": None, "restricted": None, "kill_switch": None},
+                {"scope": "account", "id": 8, "instrument": "C", "position_long": None},
+            ]
+        )
+        assert client.get_limits(scope="client", id="b")[0].limits == {}
+
+
+async def test_limits_of_the_asyncio_client(server: LocalServer) -> None:
+    async with Client("127.0.0.1", server.port) as client:
+        [result] = await client.set_limits([{"scope": "instrument", "id": "C", "max_quantity": 5}])
+        assert result.done
+        [state] = await client.get_limits(scope="instrument", id="C")
+        assert (state.id, state.limits) == ("C", {"max_quantity": 5})
+        [result] = await client.set_limits([{"scope": "instrument", "id": "C", "max_quantity": None}])
+        assert (await client.kill_switch("instrument", "C", on=True)).status == "done"
+        assert (await client.kill_switch("instrument", "C", on=False)).status == "done"
+        [result] = await client.approve_limits({2**40: True})
+        assert result.status == "proposal_not_found"
+        assert await client.get_proposals(after=2**40) == []
+        with pytest.raises(InvalidParams, match=r"params.id: there is no trading account 99"):
+            await client.get_limits(scope="account", id=99)
