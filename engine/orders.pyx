@@ -57,6 +57,8 @@ cdef void venue_restated(void* context, uint32_t slot, uint64_t decremented) noe
     cdef Exchange* exchange = <Exchange*>context
     if decremented:
         take_off(exchange, slot, decremented)
+        order_changed(
+            &exchange.risk, slot, exchange.market.orders[slot].price, exchange.market.orders[slot].leaves + decremented)
         if exchange.market.orders[slot].place == PLACE_NONE:
             return                              # the order that came; its owner is told when it rests
     record_execution(
@@ -157,7 +159,6 @@ cdef void take_off(Exchange* exchange, uint32_t slot, uint64_t quantity) noexcep
     cdef OrderDetail* detail = &exchange.market.details[slot]
     cdef Position* position = &exchange.clearing.positions[order.position]
     cdef Need need
-    order_changed(&exchange.risk, slot, order.price, order.leaves + quantity)
     if sell_of(order):
         position.open_sell -= quantity
     else:
@@ -182,7 +183,6 @@ cdef void forget_open(Exchange* exchange, uint32_t slot) noexcept nogil:
     cdef Position* position = &exchange.clearing.positions[order.position]
     position.open_orders -= 1
     exchange.clearing.accounts[position.account].open_orders -= 1
-    order_closed(&exchange.risk, slot)
     if order.traits & TRAIT_GUARDED:
         exchange.market.instruments[order.instrument].guarded -= 1
 
@@ -200,6 +200,7 @@ cdef void close_order(
     order.status = <uint8_t>status
     market.details[slot].reason = <uint16_t>reason
     take_off(exchange, slot, leaves)
+    order_closed(&exchange.risk, slot, leaves)
     order_hold(&exchange.clearing, slot, 0)
     market.details[slot].held_fees = 0
     forget_open(exchange, slot)

@@ -85,7 +85,7 @@ cdef struct Exposure:               # 128 bytes; what the limits of an account, 
     int64_t messages                # orders, replaces and cancels of the day
     int64_t trades                  # fills of the day
     int64_t rate_due                # when the bucket of order_rate is full again, nanoseconds
-    int64_t second                  # the last second (of the log's time) in which there was a message …
+    int64_t second                  # account: the last second (of the log's time) in which there was a message …
     int64_t second_messages         # … and how many
     int64_t programme               # 1: programme_rate was reached today, 2: programme_day; bits
     int64_t reserved                # 0

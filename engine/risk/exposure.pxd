@@ -22,7 +22,7 @@ cdef int64_t value_of(Risk* risk, uint32_t instrument, uint32_t ticks, uint64_t 
 cdef void position_begin(Risk* risk, uint32_t position) noexcept nogil      # rows of positions that have been created
 cdef void position_touch(Risk* risk, uint32_t position) noexcept nogil      # what was paid in or out, and the mark
 cdef void order_opened(Risk* risk, uint32_t slot) noexcept nogil
-cdef void order_closed(Risk* risk, uint32_t slot) noexcept nogil            # no longer counted; its leaves are gone already
+cdef void order_closed(Risk* risk, uint32_t slot, uint64_t leaves) noexcept nogil           # which it had
 cdef void order_changed(Risk* risk, uint32_t slot, uint32_t ticks, uint64_t leaves) noexcept nogil  # it had these before
 cdef void order_filled(Risk* risk, uint32_t slot, uint64_t quantity, uint64_t notional, uint64_t fees, uint32_t ticks) noexcept nogil
 cdef void fill_undone(Risk* risk, uint32_t slot, uint64_t quantity, uint64_t notional, uint64_t fees, bint sell) noexcept nogil

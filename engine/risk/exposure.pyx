@@ -251,9 +251,9 @@ cdef void order_opened(Risk* risk, uint32_t slot) noexcept nogil:
     add_open(risk, order.position, 1, value_of(risk, order.instrument, order.price, order.leaves), order.traits & TRAIT_SELL)
 
 
-cdef void order_closed(Risk* risk, uint32_t slot) noexcept nogil:
+cdef void order_closed(Risk* risk, uint32_t slot, uint64_t leaves) noexcept nogil:
     cdef Order* order = &risk.market.orders[slot]
-    add_open(risk, order.position, -1, 0, order.traits & TRAIT_SELL)
+    add_open(risk, order.position, -1, -value_of(risk, order.instrument, order.price, leaves), order.traits & TRAIT_SELL)
 
 
 cdef void order_changed(Risk* risk, uint32_t slot, uint32_t ticks, uint64_t leaves) noexcept nogil:

@@ -23,14 +23,9 @@ cdef enum:
 
 # --- counting -----------------------------------------------------------------------------------------
 
-cdef inline void count_message(Group* group, int64_t second) noexcept nogil:
-    if group is NULL:
-        return
-    group.exposure.messages += 1
-    if group.exposure.second != second:
-        group.exposure.second = second
-        group.exposure.second_messages = 0
-    group.exposure.second_messages += 1
+cdef inline void count_message(Group* group) noexcept nogil:
+    if group is not NULL:
+        group.exposure.messages += 1
 
 
 cdef void risk_message(Risk* risk, uint32_t position, uint64_t now) noexcept nogil:
@@ -38,11 +33,15 @@ cdef void risk_message(Risk* risk, uint32_t position, uint64_t now) noexcept nog
     cdef Exposure* exposure
     cdef Groups groups
     groups_of(risk, position, &groups)
-    count_message(groups.account, second)
-    count_message(groups.desk, second)
-    count_message(groups.client, second)
-    count_message(groups.instrument, second)
-    exposure = &groups.account.exposure
+    count_message(groups.account)
+    count_message(groups.desk)
+    count_message(groups.client)
+    count_message(groups.instrument)
+    exposure = &groups.account.exposure     # of accounts alone the second counts, too
+    if exposure.second != second:
+        exposure.second = second
+        exposure.second_messages = 0
+    exposure.second_messages += 1
     if unlikely(exposure.second_messages >= groups.account.limits.programme_rate):
         exposure.programme |= PROGRAMME_RATE
     if unlikely(exposure.messages >= groups.account.limits.programme_day):
