@@ -40,6 +40,16 @@ from engine._core.records import (
     TRANSFER_VIEW,
     UPDATE_COMMAND,
 )
+from engine._core.risk_records import (
+    APPROVAL_COMMAND,
+    KILL_COMMAND,
+    LIMIT_VALUE,
+    LIMITS_COMMAND,
+    LIMITS_FILTER,
+    LIMITS_VIEW,
+    PROPOSAL,
+    VERDICT,
+)
 from engine.errors import CapacityError, EngineError, InvariantError, RecordError, SnapshotError
 from engine.limits import Limits
 from engine.machine import Engine, Headroom
@@ -60,6 +70,7 @@ __all__ = [
     "ACCOUNT_VIEW",
     "AMEND_COMMAND",
     "AMOUNT_ALL",
+    "APPROVAL_COMMAND",
     "BALANCE_VIEW",
     "BOOK_VIEW",
     "DAY_COMMAND",
@@ -68,7 +79,12 @@ __all__ = [
     "FILTER",
     "INSTRUMENT_COMMAND",
     "INT63_MAX",
+    "KILL_COMMAND",
     "LEVEL_VIEW",
+    "LIMITS_COMMAND",
+    "LIMITS_FILTER",
+    "LIMITS_VIEW",
+    "LIMIT_VALUE",
     "LINK_COMMAND",
     "MASS_CANCEL_COMMAND",
     "ORDER_COMMAND",
@@ -76,6 +92,7 @@ __all__ = [
     "ORDER_RESULT",
     "ORDER_VIEW",
     "POSITION_VIEW",
+    "PROPOSAL",
     "RESULT",
     "SCOPE_RANGE",
     "SESSION_COMMAND",
@@ -86,6 +103,7 @@ __all__ = [
     "TRANSFER_VIEW",
     "TRANSIENT",
     "UPDATE_COMMAND",
+    "VERDICT",
     "AccountFlag",
     "Batch",
     "CapacityError",

@@ -67,7 +67,7 @@ cdef int build(Name* names, uint32_t count, pairs) except -1:
 
 
 build(statuses, STATUS_COUNT, [
-    (member, member.name.lower()) for member in Status if member >= Status.UPDATED
+    (member, member.name.lower()) for member in Status if len(member.name) + 2 <= NAME_TEXT    # none of ours is longer
 ])
 build(reasons, REASON_COUNT, [(member, member.name.lower()) for member in Reason])
 build(limit_names, LIMIT_COUNT, enumerate(LIMITS.names))

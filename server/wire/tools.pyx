@@ -26,6 +26,9 @@ from engine._core.risk_records import (
     APPROVAL_COMMAND, KILL_COMMAND, LIMIT_VALUE, LIMITS_COMMAND, LIMITS_FILTER, LIMITS_VIEW, PROPOSAL, VERDICT,
 )
 
+# Members that are a text in words, and must be characters.
+TEXTS = ("symbol_", "id_", "actor_", "decided_by_")
+
 # Items of lookups; account ids use `lo` alone.
 ID128 = np.dtype([("lo", np.uint64), ("hi", np.uint64)])
 
@@ -264,7 +267,7 @@ def ones(dtype, count: int):
     array = np.zeros(count, dtype)
     for name in dtype.names:
         if name not in ("reserved", "flags", "state"):
-            array[name] = 0x41 if name.startswith("symbol_") else 1
+            array[name] = 0x41 if name.startswith(TEXTS) else 1
     return array
 
 

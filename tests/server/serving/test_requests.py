@@ -59,7 +59,7 @@ BAD_LINES: list[tuple[bytes, int, bool]] = [
     (b'{"id":1,"id":1,"method":"ping"}', -32600, False),
     (b'{"id":1,"jsonrpc":"1.0","method":"ping"}', -32600, False),
     (b'{"id":1,"method":"pong"}', -32601, False),
-    (b'{"id":1,"method":"set_limits","params":[]}', -32601, False),
+    (b'{"id":1,"method":"set_limit","params":[]}', -32601, False),
     (b'{"id":1,"method":"lookup_accounts"}', -32602, False),
     (b'{"id":1,"method":"lookup_accounts","params":{}}', -32602, False),
     (b'{"id":1,"method":"lookup_accounts","params":[1e3]}', -32602, False),
