@@ -6,7 +6,9 @@ ledger; `generated` lists every transfer that trading made, `executions` everyth
 A batch is one call: `begin(time)`, then the items. GTD orders and pending transfers expire in `begin`.
 """
 
+from collections import deque
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from engine.order_results import (
     SESSION_ANY,
@@ -21,6 +23,8 @@ from engine.order_results import (
     TradeState,
 )
 from engine.results import INT63_MAX
+from tests.models.risk import NotSet, Risk
+from tests.models.risk_records import Approval, KillSwitch, LimitName, LimitScope, LimitsResult, SetLimits
 from tests.models.trading_book import Book
 from tests.models.trading_records import (
     Amend,
@@ -54,14 +58,23 @@ class Trading(Book):
         self.instruments: dict[str, Instrument] = {}
         self.accounts: dict[int, TradingAccount] = {}
         self._known: dict[tuple[int, int], Order] = {}
-        self._time = 0
+        self._time = self._items = 0
+        self.risk = Risk(self)
+        self.times: deque[int] = deque()
+        """When the next items have their turn, where somebody else says so; else one nanosecond after the other."""
+
+    def _now(self) -> int:
+        """The next item's turn."""
+        self._items += 1
+        return self.times.popleft() if self.times else self._time + self._items - 1
 
     def begin(self, time: int) -> None:
         """A batch at `time`: what is due expires. More requests of the same batch change nothing here."""
         if time == self._time:
             return
+        self.risk.revalue(time)
         self.ledger.begin(time)
-        self._time = time
+        self._time, self._items = time, 0
         due = [o for o in self._open() if o.command.time_in_force == TimeInForce.GTD and o.command.expire_time <= time]
         for order in sorted(due, key=lambda o: (o.command.expire_time, o.id)):
             self.close(order, OrderStatus.EXPIRED, ExecutionKind.EXPIRED, Reason.NONE)
@@ -78,10 +91,11 @@ class Trading(Book):
             instrument = Instrument(len(self.instruments), terms, terms.session)
             instrument.breaker_price = terms.reference_price
             self.instruments[terms.symbol] = instrument
+            self.risk.new_instrument(instrument)
             self.open_clearing(terms.base_ledger)
             self.open_clearing(terms.quote_ledger)
 
-    def update_instrument(self, symbol: str, changes: dict[str, int], time: int) -> None:
+    def update_instrument(self, symbol: str, changes: dict[str, Any], time: int) -> None:
         """Members of the terms that may change, by name."""
         self.begin(time)
         instrument = self.instruments[symbol]
@@ -92,7 +106,9 @@ class Trading(Book):
         self.begin(time)
         for item in items:
             assert item.id not in self.accounts
-            self.accounts[item.id] = TradingAccount(item.id, len(self.accounts), dict(item.links))
+            account = TradingAccount(item.id, len(self.accounts), dict(item.links), item.owner, item.desk)
+            self.accounts[item.id] = account
+            self.risk.new_account(account)
 
     def _permitted(self, account: TradingAccount, scope: int) -> bool:
         return all(self.ledger._permitted(scope, account_id) for account_id in account.links.values())
@@ -104,6 +120,7 @@ class Trading(Book):
         return [self._submit(item, scope) for item in items]
 
     def _submit(self, item: NewOrder, scope: int) -> OrderResult:
+        now = self._now()
         account = self.accounts.get(item.account_id)
         if account is None:
             return OrderResult(OrderStatus.REJECTED, Reason.UNKNOWN_ACCOUNT)
@@ -117,6 +134,7 @@ class Trading(Book):
             return OrderResult(OrderStatus.REJECTED, Reason.UNKNOWN_INSTRUMENT)
 
         self.position(account, instrument)
+        self.risk.new_position(account, instrument)
         order = Order(
             id=len(self.orders) + 1,
             command=item,
@@ -131,14 +149,16 @@ class Trading(Book):
         self._known[item.account_id, item.client_order_id] = order
         first = len(self.executions)
         try:
-            amount, fees = self._check(order)
+            amount, fees = self._check(order, now)
         except Refused as refused:
             self.forget_closing(order)
             order.leaves = 0
             order.status, order.reason = OrderStatus.REJECTED, refused.reason
             self.record(order, ExecutionKind.REJECTED, refused.reason)
-            return self._answer(order, order.status, first)
+            return self._answer(order, order.status, first)._replace(finding=refused.finding)
         self.hold(order, amount, fees)
+        self.risk.opened(order, now)
+        self.risk.take_token(order, now)
         self.record(order, ExecutionKind.NEW)
         if item.type in STOPS:
             self.wait(order)
@@ -177,7 +197,7 @@ class Trading(Book):
 
     # The checks, in the order of the page.
 
-    def _check(self, order: Order) -> tuple[int, int]:
+    def _check(self, order: Order, now: int) -> tuple[int, int]:
         """Raises Refused; else what the order must hold, and how much of it for fees."""
         self._check_session(order)
         self._check_combination(order)
@@ -189,6 +209,7 @@ class Trading(Book):
         self._check_room(order, order.leaves)
         self._check_accounts(order)
         self._check_liquidity(order)
+        self.risk.look(order, None, now)
         return self._check_funds(order)
 
     @staticmethod
@@ -339,18 +360,21 @@ class Trading(Book):
         return [self._amend(item, scope, replace=True) for item in items]
 
     def _amend(self, item: Amend, scope: int, *, replace: bool) -> OrderResult:
+        now = self._now()
         try:
             order = self._find_open(item, scope)
             if replace:
-                return self._replace(order, item)
+                return self._replace(order, item, now)
             if not self._cancels_allowed(order):
                 raise Refused(Reason.CANCEL_NOT_ALLOWED, order)
         except Refused as refused:
             about = refused.order
             if about is None:
                 return OrderResult(OrderStatus.REJECTED, refused.reason)
-            return OrderResult(OrderStatus.REJECTED, refused.reason, about.id, about.filled, about.leaves)
+            known = OrderResult(OrderStatus.REJECTED, refused.reason, about.id, about.filled, about.leaves)
+            return known._replace(finding=refused.finding)
         self.cancel(order, Reason.NONE)
+        self.risk.message(order, now)
         return self._answer(order, OrderStatus.CANCELED, len(self.executions))
 
     def _find_open(self, item: Amend, scope: int) -> Order:
@@ -410,10 +434,10 @@ class Trading(Book):
 
     # --- replace -----------------------------------------------------------------------------------
 
-    def _replace(self, order: Order, item: Amend) -> OrderResult:
+    def _replace(self, order: Order, item: Amend, now: int) -> OrderResult:
         before = order.price, order.stop_price, order.quantity, order.leaves, order.closing
         try:
-            amount, fees = self._check_replace(order, item)
+            amount, fees = self._check_replace(order, item, now)
         except Refused as refused:
             order.price, order.stop_price, order.quantity, order.leaves, _ = before
             self.speak_for(order, before[4])
@@ -423,6 +447,8 @@ class Trading(Book):
         keeps = (order.price, order.stop_price) == before[:2] and order.leaves <= before[3]
         place = order.place
         self.hold(order, amount, fees)
+        self.risk.recount(order)
+        self.risk.take_token(order, now)
         self.record(order, ExecutionKind.REPLACED)
         if place == "stops":
             order.visible = order.leaves
@@ -437,7 +463,7 @@ class Trading(Book):
         self._run_stops(order.instrument)
         return self._answer(order, OrderStatus.REPLACED, first)
 
-    def _check_replace(self, order: Order, item: Amend) -> tuple[int, int]:
+    def _check_replace(self, order: Order, item: Amend, now: int) -> tuple[int, int]:
         """As for a new order, of what changes. Changes the order; the caller puts it back when it is refused."""
         instrument = order.instrument
         if instrument.session in {Session.CLOSED, Session.HALTED}:
@@ -457,6 +483,7 @@ class Trading(Book):
         if item.quantity is not None and item.quantity <= order.filled:
             raise Refused(Reason.ALREADY_FILLED)
 
+        before = order.price, order.leaves
         more = (item.quantity - order.filled if item.quantity is not None else order.leaves) - order.leaves
         if item.stop_price is not None:
             order.stop_price = item.stop_price
@@ -479,6 +506,7 @@ class Trading(Book):
             raise Refused(Reason.WOULD_CROSS)
         order.leaves += more
         order.quantity = order.filled + order.leaves
+        self.risk.look(order, before, now)
         return self._check_funds(order)
 
     # --- sessions and days -------------------------------------------------------------------------
@@ -529,8 +557,61 @@ class Trading(Book):
             instrument.breaker_price = price
             instrument.open_price = instrument.high_price = instrument.low_price = 0
             instrument.volume = instrument.turnover = 0
+        self.risk.end_day()
         self.date = date
         return [OrderResult(OrderStatus.DONE)]
+
+    # --- limits ------------------------------------------------------------------------------------
+
+    def set_limits(self, items: Sequence[SetLimits], time: int) -> list[LimitsResult]:
+        self.begin(time)
+        return [self.risk.set_limits(item, self._now()) for item in items]
+
+    def approve_limits(self, items: Sequence[Approval], time: int) -> list[LimitsResult]:
+        self.begin(time)
+        return [self.risk.approve(item, self._now()) for item in items]
+
+    def kill_switch(self, items: Sequence[KillSwitch], time: int) -> list[OrderResult]:
+        """cum_quantity is the number of orders that it has canceled."""
+        self.begin(time)
+        return [self._kill(item, self._now()) for item in items]
+
+    def _kill(self, item: KillSwitch, now: int) -> OrderResult:
+        try:
+            group = self.risk.group(item.scope, item.id)
+        except NotSet:
+            unknown = item.scope == LimitScope.ACCOUNT
+            reason = Reason.UNKNOWN_ACCOUNT if unknown else Reason.UNKNOWN_INSTRUMENT
+            return OrderResult(OrderStatus.REJECTED, reason)
+        self.risk.put(group, LimitName.KILL_SWITCH, 1 if item.on else None)
+        group.updated = now
+        if not item.on:
+            return OrderResult(OrderStatus.DONE)
+        everybody = item.scope == LimitScope.DEFAULT
+        meant = [
+            o
+            for o in self._open()
+            if (everybody or group in self.risk.groups_of(o.account, o.instrument)) and self._cancels_allowed(o)
+        ]
+        for order in meant:
+            self.cancel(order, Reason.KILL_SWITCH)
+        return OrderResult(OrderStatus.DONE, cum_quantity=len(meant))
+
+    # What limits are held against follows the book.
+
+    def settle(self, maker: Order, taker: Order, price: int, quantity: int) -> Trade:
+        trade = super().settle(maker, taker, price, quantity)
+        for order in (maker, taker):
+            self.risk.filled(order, trade)
+        return trade
+
+    def shrink(self, order: Order) -> None:
+        super().shrink(order)
+        self.risk.recount(order)
+
+    def release(self, order: Order) -> None:
+        super().release(order)
+        self.risk.recount(order)
 
     # --- busts and corrections ---------------------------------------------------------------------
 
@@ -544,6 +625,11 @@ class Trading(Book):
             trade = self._undo(trade_id, price)
         except Refused as refused:
             return OrderResult(OrderStatus.REJECTED, refused.reason)
+        wrong = self.trades[trade_id - 1]
+        for order in (wrong.maker, wrong.taker):
+            self.risk.undone(order, wrong)
+        for order in (trade.maker, trade.taker) if price else ():
+            self.risk.redone(order, trade)
         for order in (trade.maker, trade.taker):
             self._tell_of(trade, order, ExecutionKind.CORRECTED if price else ExecutionKind.BUSTED)
         return OrderResult(OrderStatus.CORRECTED if price else OrderStatus.BUSTED, order_id=trade.id)

@@ -117,13 +117,14 @@ class Book(Busts):
             self.cancel(order, ending)
             return
         if decremented:
+            order.quantity -= decremented
             self.record(order, ExecutionKind.RESTATED, Reason.SELF_TRADE)
         self.rest(order)
 
-    def _match(self, taker: Order) -> tuple[Reason, bool]:
-        """Fills until it is over; why what is left is to be canceled, and whether the order was decremented."""
+    def _match(self, taker: Order) -> tuple[Reason, int]:
+        """Fills until it is over; why what is left is to be canceled, and by how much the order was decremented."""
         instrument = taker.instrument
-        decremented = False
+        decremented = 0
         while taker.leaves:
             makers = instrument.side(taker.opposite)
             if not makers or not taker.reaches(makers[0].price):
@@ -131,7 +132,7 @@ class Book(Busts):
             maker = makers[0]
             if taker.prevents and maker.account is taker.account:
                 mode = taker.command.self_trade_prevention
-                decremented |= mode == SelfTradePrevention.DECREMENT
+                decremented += min(taker.leaves, maker.leaves) * (mode == SelfTradePrevention.DECREMENT)
                 if self._prevent(taker, maker, mode):
                     return Reason.SELF_TRADE, decremented
                 continue
@@ -173,6 +174,7 @@ class Book(Busts):
         if maker.leaves == less:
             self.cancel(maker, Reason.SELF_TRADE)
         else:
+            maker.quantity -= less
             self._decrement(maker, less)
             self.record(maker, ExecutionKind.RESTATED, Reason.SELF_TRADE)
         self._decrement(taker, less)
@@ -180,7 +182,6 @@ class Book(Busts):
 
     def _decrement(self, order: Order, less: int) -> None:
         order.leaves -= less
-        order.quantity -= less
         order.visible = min(order.visible, order.leaves)
         self.shrink(order)
 

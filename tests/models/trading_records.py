@@ -59,6 +59,8 @@ class NewTradingAccount(NamedTuple):
 
     id: int
     links: tuple[tuple[int, int], ...]
+    owner: str = ""
+    desk: str = ""
 
 
 class NewOrder(NamedTuple):
@@ -143,6 +145,8 @@ class OrderResult(NamedTuple):
     leaves_quantity: int = 0
     fills: tuple[Fill, ...] = ()
     order_status: OrderStatus = OrderStatus.NEW
+    finding: tuple[int, ...] | None = None
+    """Of a refusal by a limit: scope, limit, used, asked and check, see `risk_records.Finding`."""
 
 
 class Execution(NamedTuple):
@@ -266,11 +270,13 @@ class Instrument:
 
 @dataclass(slots=True, eq=False)
 class TradingAccount:
-    """Which account it uses in which ledger."""
+    """Which account it uses in which ledger, and whose it is."""
 
     id: int
     number: int
     links: dict[int, int]
+    owner: str = ""
+    desk: str = ""
 
 
 @dataclass(slots=True, eq=False)

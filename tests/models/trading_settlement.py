@@ -33,11 +33,11 @@ FROZEN = int(AccountFlag.FROZEN)
 
 
 class Refused(Exception):  # noqa: N818 - a business answer
-    """Why a command does nothing, and the order it is about."""
+    """Why a command does nothing, the order it is about, and what a limit has found."""
 
-    def __init__(self, reason: Reason, order: Order | None = None) -> None:
+    def __init__(self, reason: Reason, order: Order | None = None, finding: tuple[int, ...] | None = None) -> None:
         super().__init__(reason.name)
-        self.reason, self.order = reason, order
+        self.reason, self.order, self.finding = reason, order, finding
 
 
 class CannotSettle(Exception):  # noqa: N818 - a business answer
