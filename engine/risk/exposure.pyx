@@ -12,6 +12,7 @@ from engine.settlement.records cimport Position
 
 cdef enum:
     SECOND = 1000000000
+    MOVED = 0xFFFFFFFF              # as Group.marked: some of the instrument's positions have another mark
 
 cdef extern from *:
     """
@@ -144,7 +145,8 @@ cdef void mark(Risk* risk, uint32_t position, uint32_t ticks) noexcept nogil:
     """Value and unrealised result of a row at a mark price (0: none), and its realised result in the risk currency."""
     cdef PositionRisk* row = &risk.positions[position]
     cdef Instrument* instrument = &risk.market.instruments[risk.clearing.positions[position].instrument]
-    cdef int64_t rate = risk.instruments[risk.clearing.positions[position].instrument].limits.exposure_rate
+    cdef Group* group = &risk.instruments[risk.clearing.positions[position].instrument]
+    cdef int64_t rate = group.limits.exposure_rate
     cdef int64_t raw
     if ticks == 0:
         raw = row.basis
@@ -155,6 +157,8 @@ cdef void mark(Risk* risk, uint32_t position, uint32_t ticks) noexcept nogil:
         if row.mark == 0:
             row.basis = raw
     row.mark = ticks
+    if ticks != group.marked:
+        group.marked = MOVED
     row.value = clamped(raw, rate)
     row.unrealised = clamped(held_in(raw - row.basis), rate)
     row.realised_value = clamped(row.realised, rate)
@@ -217,24 +221,23 @@ cdef void trade_into(Risk* risk, uint32_t position, uint64_t quantity, uint64_t 
     cdef PositionRisk* row = &risk.positions[position]
     cdef uint64_t closed = 0
     cdef uint64_t closed_notional = 0
-    cdef uint64_t closed_basis
+    cdef int64_t closed_basis
     cdef int64_t opened
     if row.quantity and (row.quantity > 0) == sell:
         closed = magnitude(row.quantity)
         if closed > quantity:
             closed = quantity
         closed_notional = part_of(notional, closed, quantity)
-        closed_basis = part_of(magnitude(row.basis), closed, magnitude(row.quantity))
+        # What has been paid out since at another price may have turned the sign of the basis.
+        closed_basis = <int64_t>part_of(magnitude(row.basis), closed, magnitude(row.quantity))
         if row.basis < 0:
-            row.basis += <int64_t>closed_basis
-        else:
-            row.basis -= <int64_t>closed_basis
-        # What it was bought for, or sold for, beside what it goes for now.
+            closed_basis = -closed_basis
+        row.basis -= closed_basis
         if sell:
-            row.realised = held_in(row.realised + <int64_t>closed_notional - <int64_t>closed_basis)
+            row.realised = held_in(row.realised + <int64_t>closed_notional - closed_basis)
             row.quantity -= <int64_t>closed
         else:
-            row.realised = held_in(row.realised + <int64_t>closed_basis - <int64_t>closed_notional)
+            row.realised = held_in(row.realised - closed_basis - <int64_t>closed_notional)
             row.quantity += <int64_t>closed
     if quantity > closed:
         opened = <int64_t>(notional - closed_notional)
@@ -340,6 +343,8 @@ cdef void exposures_end_day(Risk* risk) noexcept nogil:
     cdef uint32_t slot, ticks
     cdef PositionRisk before
     cdef PositionRisk* row
+    if risk.clearing.position_count:
+        position_begin(risk, risk.clearing.position_count - 1)
     for slot in range(risk.position_count):
         row = &risk.positions[slot]
         before = row[0]

@@ -20,7 +20,7 @@ cdef struct Group:                  # 384 bytes, six cache lines
     uint32_t pairs                  # how many of its limits are about one instrument
     uint32_t desk                   # account: named groups, or GROUP_NEUTRAL
     uint32_t client
-    uint32_t marked                 # instrument: the mark price of the last revaluation, in ticks
+    uint32_t marked                 # instrument: the mark price of all its positions, in ticks; 2^32 - 1: not of all
     uint16_t scope                  # LimitScope
     uint16_t reserved               # 0
     uint64_t reserved_2             # 0
