@@ -22,6 +22,7 @@ from engine.order_results import ExecutionKind, OrderStatus, Reason
 from tests.engine.driver import Difference, compare, remove_parts
 from tests.engine.trading_generator import Generator, Habits, setup
 from tests.engine.trading_subjects import MANY, Fast, Plain, Step
+from tests.models.risk_records import LimitsResult
 from tests.models.trading_records import OrderResult
 
 Seen = Counter[tuple[str, str]]
@@ -43,8 +44,9 @@ class Pair:
         """One step on both, and everything compared."""
         if not step.items and step.method != "tick":
             return  # a request without items is not written to the log, so nothing happens
-        expected = self.plain.apply(step)
         given = self.fast.apply(step)
+        times = self.fast.times
+        expected = self.plain.apply(step, times)
         compare("results", given, expected)
         executions = self.plain.executions()
         compare("executions", self.fast.executions(), executions)
@@ -56,6 +58,8 @@ class Pair:
         for symbol in self.plain.model.instruments:
             compare(f"book of {symbol}", self.fast.book(symbol), self.plain.book(symbol))
         compare("positions", self.fast.positions(FUTURES), self.plain.positions(FUTURES))
+        compare("limits", self.fast.limits(), self.plain.limits())
+        compare("proposals", self.fast.proposals(), self.plain.proposals())
         requests = zip(step.items, expected, strict=True) if step.method == "batch" else [(step, expected)]
         for request, answers in requests:
             self._count(request, answers)
@@ -69,6 +73,8 @@ class Pair:
                 if answer.reason:
                     became += f" ({Reason(answer.reason).name.lower()})"
                 self.seen[step.method, became] += 1
+            elif isinstance(answer, LimitsResult):
+                self.seen[step.method, answer.status.name.lower()] += 1
             elif hasattr(answer, "name"):
                 self.seen[step.method, answer.name.lower()] += 1
 
@@ -161,7 +167,7 @@ def shrink(beginning: Sequence[Step], steps: list[Step]) -> list[Step]:
 
 
 def shrink_items(steps: list[Step], index: int, still_fails: Callable[[Sequence[Step]], str | None]) -> list[Step]:
-    if steps[index].method not in {"batch", "submit_orders", "cancel_orders", "replace_orders"}:
+    if steps[index].method not in {"batch", "submit_orders", "cancel_orders", "replace_orders", "set_limits"}:
         return steps
 
     def put(items: Sequence[object]) -> list[Step]:

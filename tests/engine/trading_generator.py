@@ -18,6 +18,7 @@ from engine.order_results import (
     TimeInForce,
 )
 from engine.results import AccountFlag, TransferFlag
+from tests.engine.trading_limits import CLIENTS, DESKS, LimitCommands
 from tests.engine.trading_subjects import Read, Step
 from tests.models.records import Account, Transfer, Update
 from tests.models.trading import Trading
@@ -61,6 +62,11 @@ class Habits:
         self.batches = random.choice([0, 0.1, 0.5])
         self.fees = random.choice([0, 1, 1, 5])
         self.median_spot = random.random() < 0.2
+        self.limits = random.choice([0, 2, 6])
+        """How often they are set."""
+        self.paces = random.choice([[SECOND, SECOND, 7 * SECOND], [5_000_000], [5_000_000, SECOND // 3, 2 * SECOND]])
+        """Time between steps."""
+        self.repeats = random.choice([0, 0.1])
 
 
 def instruments(random: Random, habits: Habits) -> list[InstrumentTerms]:
@@ -159,7 +165,12 @@ def setup(random: Random, habits: Habits) -> list[Step]:
         Step("create_instruments", tuple(instruments(random, habits)), START + SECOND),
         Step(
             "create_trading_accounts",
-            tuple(NewTradingAccount(t, ((CNY, CASH_OF[t]), *links[t].items())) for t in TRADERS),
+            tuple(
+                NewTradingAccount(
+                    t, ((CNY, CASH_OF[t]), *links[t].items()), owner=CLIENTS.get(t, ""), desk=DESKS.get(t, "")
+                )
+                for t in TRADERS
+            ),
             START + 2 * SECOND,
         ),
         Step(
@@ -171,7 +182,7 @@ def setup(random: Random, habits: Habits) -> list[Step]:
     ]
 
 
-class Generator:
+class Generator(LimitCommands):
     """One step after the other."""
 
     def __init__(self, random: Random, model: Trading, habits: Habits) -> None:
@@ -183,7 +194,9 @@ class Generator:
 
     def step(self) -> Step:
         """A request; sometimes several in one batch."""
-        self.time += self.random.choice([SECOND, SECOND, 7 * SECOND])
+        self.time += self.random.choice(self.habits.paces)
+        if self.random.random() < 0.002:
+            self.time += 40_000 * SECOND
         if self.random.random() < self.habits.batches:
             requests = tuple(self.request() for _ in range(self.random.randint(2, 5)))
             return Step("batch", tuple(r._replace(time=self.time) for r in requests if r.items), self.time)
@@ -204,6 +217,9 @@ class Generator:
             self.day: 0.7,
             self.update: 1.5,
             self.tick: 1,
+            self.limits: self.habits.limits * 2,
+            self.kill: self.habits.limits * 0.2,
+            self.approve: self.habits.limits * (0.1 + 0.4 * any(not p.state for p in self.model.risk.proposals)),
         }
         method, items = r.choices(list(kinds), list(kinds.values()))[0]()
         scope = 1 if method in {"submit_orders", "cancel_orders", "replace_orders"} and r.random() < 0.01 else 0
@@ -239,6 +255,10 @@ class Generator:
 
     def order(self) -> NewOrder:
         r = self.random
+        if self.model.orders and r.random() < self.habits.repeats:
+            return self.model.orders[-1 - r.randrange(min(5, len(self.model.orders)))].command._replace(
+                client_order_id=self.new_id()
+            )
         instrument = self.some_instrument()
         symbol = instrument.terms.symbol
         side = r.choice([Side.BUY, Side.SELL])

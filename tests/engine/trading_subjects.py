@@ -8,7 +8,7 @@ import numpy as np
 
 from engine import Batch as EngineBatch
 from engine import Engine, Limits, log_record, order_requests, requests
-from engine._core import order_records
+from engine._core import order_records, risk_records
 from engine.order_results import (
     ExecutionKind,
     InstrumentField,
@@ -23,13 +23,21 @@ from engine.order_results import (
 from engine.results import AccountFlag, Status
 from tests.models import records
 from tests.models.records import Filter
+from tests.models.risk_records import (
+    Exposure,
+    Finding,
+    LimitScope,
+    LimitsResult,
+    LimitsView,
+    ProposalView,
+)
 from tests.models.trading import Trading
 from tests.models.trading_records import Execution, Fill, Generated, Order, OrderResult, Trade
 
 LIMITS = Limits(
     accounts_max=2**12, transfers_max=2**22, burnt_max=2**16, balances_max=2**22, orders_max=2**18,
     open_orders_max=2**16, instruments_max=2**8, trading_accounts_max=2**8, links_max=2**10, positions_max=2**12,
-    trades_max=2**20, executions_max=2**22,
+    trades_max=2**20, executions_max=2**22, limit_pairs_max=2**10, proposals_max=2**14,
 )  # fmt: skip
 """Small, so that a world costs little to set up and throw away."""
 
@@ -39,7 +47,10 @@ PLAIN = {
     "create_transfers": requests.append_transfers,
     "update_accounts": requests.append_updates,
 }
+ITEMS = {"submit_orders", "cancel_orders", "replace_orders", "kill_switch", "set_limits", "approve_limits"}
+"""Whose items have a turn that limits look at."""
 SCOPED = {*PLAIN, "submit_orders", "cancel_orders", "replace_orders", "mass_cancel"}
+TEXTS = {"symbol", "owner", "desk", "actor", "id"}
 MANY = 8_190
 
 
@@ -138,8 +149,11 @@ class Plain:
         self.model = Trading()
         self._executions = 0
 
-    def apply(self, step: Step) -> list[Any]:
+    def apply(self, step: Step, times: Sequence[int] = ()) -> list[Any]:
+        """`times`: when the step's items had their turn in the other machine, where that counts."""
         self.model.begin(step.time)
+        self.model.times.clear()
+        self.model.times.extend(times)
         return self._answers(step)
 
     def _answers(self, step: Step) -> list[Any]:
@@ -163,6 +177,8 @@ class Plain:
                 return [Status.UPDATED]
             case "submit_orders" | "cancel_orders" | "replace_orders":
                 return list(getattr(m, method)(items, time, scope=scope))
+            case "set_limits" | "approve_limits" | "kill_switch":
+                return list(getattr(m, method)(items, time))
             case "mass_cancel":
                 return list(m.mass_cancel(items[0], time, scope=scope))
             case "set_session":
@@ -241,6 +257,12 @@ class Plain:
             if p.instrument.terms.symbol in symbols
         ]
 
+    def limits(self) -> list[LimitsView]:
+        return self.model.risk.views()
+
+    def proposals(self) -> list[ProposalView]:
+        return self.model.risk.proposed()
+
     def trades(self, after: int) -> list[TradeState]:
         """The first MANY after that id."""
 
@@ -309,6 +331,7 @@ class Plain:
             limited = account.flags & AccountFlag.DEBITS_MUST_NOT_EXCEED_CREDITS
             assert not limited or account.debits <= account.credits_posted + account.overdraft_limit, account
         assert all(total == [0, 0] for total in sums.values())
+        m.risk.check_invariants(m.orders, m.trades)
 
 
 # --- the engine -------------------------------------------------------------------------------------
@@ -320,20 +343,20 @@ def words(text: str) -> tuple[int, int, int]:
     return tuple(int.from_bytes(data[i : i + 8], "little") for i in (0, 8, 16))  # type: ignore[return-value]
 
 
-def text(row: Any) -> str:
-    """The symbol of a record."""
-    data = b"".join(int(row[f"symbol_{i}"]).to_bytes(8, "little") for i in range(3))
+def text(row: Any, name: str = "symbol") -> str:
+    """The symbol of a record, or another text."""
+    data = b"".join(int(row[f"{name}_{i}"]).to_bytes(8, "little") for i in range(3))
     return data.rstrip(b"\0").decode()
 
 
-def array(dtype: np.dtype[np.void], rows: Iterable[dict[str, int]]) -> np.ndarray[Any, np.dtype[np.void]]:
-    """Records from members by name; what is left out is 0. `symbol` may be text."""
+def array(dtype: np.dtype[np.void], rows: Iterable[dict[str, Any]]) -> np.ndarray[Any, np.dtype[np.void]]:
+    """Records from members by name; what is left out is 0. Members of three words are given as text."""
     listed = list(rows)
     result = np.zeros(len(listed), dtype)
     for record, row in zip(result, listed, strict=True):
         for name, value in row.items():
-            if name == "symbol":
-                record["symbol_0"], record["symbol_1"], record["symbol_2"] = words(str(value))
+            if name in TEXTS and f"{name}_0" in (dtype.names or ()):
+                record[f"{name}_0"], record[f"{name}_1"], record[f"{name}_2"] = words(str(value))
             else:
                 record[name] = value
     return result
@@ -353,11 +376,14 @@ class Fast:
         self._executions = 0
         self._told: list[int] | None = None
         self._seen = 0
+        self.times: list[int] = []
+        """When the items of the last step had their turn."""
 
     def apply(self, step: Step) -> list[Any]:
         e, (method, _, time, scope) = self.engine, step
         self.log.append(self._record(step))
         self._told = None
+        self.times = []
         if method == "tick":
             e.tick(time)
             return []
@@ -369,7 +395,17 @@ class Fast:
         method, array_of_items, links = written(step)
         more = {"scope": scope} if method in SCOPED else {}
         answer = getattr(e, method)(array_of_items, *([links] if links is not None else []), time, **more)
-        return order_results(*answer) if isinstance(answer, tuple) else statuses(answer)
+        return self._read(method, answer, e.verdicts())
+
+    def _read(self, method: str, answer: Any, verdicts: np.ndarray[Any, Any]) -> list[Any]:
+        results = answer[0] if isinstance(answer, tuple) else answer
+        if method in ITEMS:
+            self.times += [int(timestamp) for timestamp in results["timestamp"]]
+        if isinstance(answer, tuple):
+            return order_results(*answer, verdicts)
+        if method in {"set_limits", "approve_limits"}:
+            return [LimitsResult(Status(r["status"]), int(r["reserved"])) for r in answer]
+        return statuses(answer)
 
     def _apply_batch(self, step: Step) -> list[Any]:
         """Several requests at once, as the server has them applied; the batch was composed for the log."""
@@ -381,7 +417,7 @@ class Fast:
                 answers.append(statuses(requests.answers(self._batch, index)))
             else:
                 answer = order_requests.answers(self._batch, index)
-                answers.append(order_results(*answer) if isinstance(answer, tuple) else statuses(answer))
+                answers.append(self._read(request.method, answer, order_requests.verdicts(self._batch)))
         return answers
 
     def _compose(self, step: Step) -> None:
@@ -526,6 +562,45 @@ class Fast:
             if text(v) in symbols
         ]
 
+    def limits(self) -> list[LimitsView]:
+        views: list[Any] = []
+        while True:
+            page = self.engine.get_limits(limits_wanted(after=int(views[-1]["number"]) if views else 0, limit=7))
+            views += list(page)
+            if len(page) < 7:
+                break
+        return [
+            LimitsView(
+                LimitScope(v["scope"]),
+                name_of(v),
+                text(v),
+                int(v["updated"]),
+                tuple(int(value) for value in v["limits"].tolist()),
+                int(v["own"]),
+                None if v["symbol_0"] else Exposure._make(int(value) for value in v["exposure"].tolist()[:-2]),
+            )
+            for v in views
+        ]
+
+    def proposals(self) -> list[ProposalView]:
+        return [
+            ProposalView(
+                int(v["proposal_id"]),
+                LimitScope(v["scope"]),
+                name_of(v),
+                text(v),
+                tuple(
+                    (number, int(value) if int(v["set"]) >> number & 1 else None)
+                    for number, value in enumerate(v["values"].tolist())
+                    if int(v["set"] | v["unset"]) >> number & 1
+                ),
+                text(v, "actor"),
+                text(v, "decided_by"),
+                *(int(v[name]) for name in ("timestamp", "decided_at", "state")),
+            )
+            for v in self.engine.get_proposals(limits_wanted())
+        ]
+
     def trades(self, after: int) -> list[TradeState]:
         return [
             TradeState(
@@ -558,7 +633,28 @@ def statuses(results: np.ndarray[Any, Any]) -> list[Status]:
     return [Status(status) for status in results["status"]]
 
 
-def order_results(results: np.ndarray[Any, Any], fills: np.ndarray[Any, Any]) -> list[OrderResult]:
+def name_of(record: Any) -> int | str:
+    """Whom limits are about."""
+    return int(record["id_0"]) if record["scope"] == LimitScope.ACCOUNT else text(record, "id")
+
+
+def limits_wanted(**members: Any) -> np.ndarray[Any, np.dtype[np.void]]:
+    return array(risk_records.LIMITS_FILTER, [{"scope": len(LimitScope), "limit": MANY, **members}])
+
+
+def finding(r: Any, verdicts: np.ndarray[Any, Any]) -> Finding | None:
+    """What the log says about a refusal by a limit."""
+    if not r["reserved"]:
+        return None
+    verdict = verdicts[int(r["fill_first"])]
+    assert verdict["reason"] == r["reason"]
+    assert r["fill_count"] == 0
+    return Finding(*(int(verdict[name]) for name in Finding._fields))
+
+
+def order_results(
+    results: np.ndarray[Any, Any], fills: np.ndarray[Any, Any], verdicts: np.ndarray[Any, Any]
+) -> list[OrderResult]:
     answers = []
     for r in results:
         mine = fills[int(r["fill_first"]) : int(r["fill_first"]) + int(r["fill_count"])]
@@ -569,6 +665,7 @@ def order_results(results: np.ndarray[Any, Any], fills: np.ndarray[Any, Any]) ->
                 *(int(r[name]) for name in ("order_id", "cum_quantity", "leaves_quantity")),
                 tuple(Fill(*(int(f[name]) for name in ("trade_id", "price", "quantity", "fee"))) for f in mine),
                 OrderStatus(r["order_status"]),
+                finding(r, verdicts),
             )
         )
     return answers
@@ -594,7 +691,8 @@ def written(step: Step) -> tuple[str, np.ndarray[Any, np.dtype[np.void]], np.nda
             links = [{"account_id": account, "ledger": ledger} for item in items for ledger, account in item.links]
             rows, first = [], 0
             for item in items:
-                rows.append({"id": item.id, "link_first": first, "link_count": len(item.links)})
+                row = {"id": item.id, "link_first": first, "link_count": len(item.links)}
+                rows.append({**row, "owner": item.owner, "desk": item.desk})
                 first += len(item.links)
             return method, array(order_records.TRADING_ACCOUNT_COMMAND, rows), array(order_records.LINK_COMMAND, links)
         case "submit_orders":
@@ -615,7 +713,26 @@ def written(step: Step) -> tuple[str, np.ndarray[Any, np.dtype[np.void]], np.nda
         case "bust_trades":
             trades = [{"trade_id": trade_id, "price": price} for trade_id, price in items]
             return method, array(order_records.TRADE_COMMAND, trades), None
+        case "set_limits":
+            limits, values = [], []
+            for item in items:
+                limits.append({**named(item), "value_first": len(values), "value_count": len(item.values)})
+                values += [{"name": n, "value": v or 0, "unset": v is None} for n, v in item.values]
+            return method, array(risk_records.LIMITS_COMMAND, limits), array(risk_records.LIMIT_VALUE, values)
+        case "kill_switch":
+            return method, array(risk_records.KILL_COMMAND, (named(item) for item in items)), None
+        case "approve_limits":
+            return method, array(risk_records.APPROVAL_COMMAND, (item._asdict() for item in items)), None
     raise AssertionError(method)
+
+
+def named(item: Any) -> dict[str, Any]:
+    """A command about somebody's limits; the id of an account is a number."""
+    row = item._asdict()
+    row.pop("values", None)
+    if isinstance(item.id, int):
+        row["id_0"] = row.pop("id")
+    return row  # type: ignore[no-any-return]
 
 
 def order_array(items: Sequence[Any]) -> np.ndarray[Any, np.dtype[np.void]]:
