@@ -202,6 +202,7 @@ cdef uint32_t undo_trade(Clearing* clearing, uint64_t trade_id, uint64_t price, 
     cdef uint64_t duty = 0
     cdef uint64_t transfer_fee = 0
     cdef uint64_t spent = 0
+    cdef uint64_t income, income_now
     cdef uint64_t buy_exact = 0
     cdef uint64_t sell_exact = 0
     cdef uint64_t closed_value
@@ -285,17 +286,21 @@ cdef uint32_t undo_trade(Clearing* clearing, uint64_t trade_id, uint64_t price, 
         holding.proceeds += trade.buy_proceeds
         if price:
             spent = value + buy_fee if buyer.quote_account != seller.quote_account else buy_fee + sell_fee + duty
-    if not futures and instrument.flags & INSTRUMENT_T1:
-        if not price and buyer.base_account != seller.base_account:
-            holding = &clearing.holdings[buyer.base_holding]
-            holding.bought -= lesser(holding.bought, trade.quantity)
-            hold_refresh(clearing, buyer.base_holding)
-        if buyer.quote_account != seller.quote_account:
-            holding = &clearing.holdings[seller.quote_holding]
-            holding.proceeds -= lesser(holding.proceeds, trade.notional - trade.sell_fee - trade.duty)
-            if price:
-                holding.proceeds += value - sell_fee - duty
-            hold_refresh(clearing, seller.quote_holding)
+    if not futures and instrument.flags & INSTRUMENT_T1 and not price and buyer.base_account != seller.base_account:
+        holding = &clearing.holdings[buyer.base_holding]
+        holding.bought -= lesser(holding.bought, trade.quantity)
+        hold_refresh(clearing, buyer.base_holding)
+    if not futures and buyer.quote_account != seller.quote_account:
+        # Of a correction only the difference: what has been spent of the proceeds stays spent. What the seller pays back
+        # comes out of the proceeds of the day first, as whatever is paid.
+        holding = &clearing.holdings[seller.quote_holding]
+        income = trade.notional - trade.sell_fee - trade.duty
+        income_now = value - sell_fee - duty if price else 0
+        if income_now < income:
+            holding.proceeds -= lesser(holding.proceeds, income - income_now)
+        elif instrument.flags & INSTRUMENT_T1:
+            holding.proceeds += income_now - income
+        hold_refresh(clearing, seller.quote_holding)
     if not futures:
         holding = &clearing.holdings[buyer.quote_holding]
         spent = lesser(spent, holding.proceeds)

@@ -420,6 +420,21 @@ def test_a_correction_posts_everything_anew() -> None:
     assert f.model.bust_trades([(1, 0)], f.now())[0].reason == Reason.TRADE_BUSTED
 
 
+def test_a_correction_leaves_what_was_spent_of_the_proceeds_spent() -> None:
+    f = Floor(cash=10_000, shares=100, flags=InstrumentFlag.T1)
+    f.order(101, SELL, 100, 50)
+    f.order(102, BUY, 100, 50)
+    f.order(102, SELL, 100, 40)
+    f.order(101, BUY, 100, 40)
+    assert (f.balance(11), f.pending(11)) == (11_000, 1_000)
+    assert f.model.bust_trades([(1, 50)], f.now())[0].status == OrderStatus.CORRECTED
+    assert (f.balance(11), f.pending(11)) == (11_000, 1_000)
+    assert f.model.bust_trades([(3, 60)], f.now())[0].status == OrderStatus.CORRECTED
+    assert (f.balance(11), f.pending(11)) == (12_000, 2_000)
+    assert f.model.bust_trades([(4, 45)], f.now())[0].status == OrderStatus.CORRECTED
+    assert (f.balance(11), f.pending(11)) == (10_500, 500)
+
+
 def test_all_or_nothing() -> None:
     f = Floor()
     f.order(101, SELL, 10, 100)

@@ -145,11 +145,13 @@ class Busts(Settlement):
             bought = self.holding(self.base(trade.buy))
             bought.bought -= min(bought.bought, trade.quantity)
             self.refresh(bought)
-        if trade.instrument.next_day and not same_cash:
-            sold = self.holding(self.quote(trade.sell))
-            sold.proceeds -= min(sold.proceeds, trade.notional - trade.sell_fee - trade.duty)
+        if not same_cash:
+            more = -(trade.notional - trade.sell_fee - trade.duty)
             if corrected is not None:
-                sold.proceeds += corrected.notional - corrected.sell_fee - corrected.duty
+                more += corrected.notional - corrected.sell_fee - corrected.duty
+            sold = self.holding(self.quote(trade.sell))
+            if more < 0 or trade.instrument.next_day:
+                sold.proceeds = max(0, sold.proceeds + more)  # what was spent of them stays spent
             self.refresh(sold)
         if corrected is not None:
             paid = corrected.sell_fee + corrected.duty if same_cash else corrected.notional
