@@ -41,7 +41,7 @@ _READS = {
 }
 _LARGEST = {                            # of members that are numbers of an enumeration, or bits
     "side": 1, "sides": 2, "type": 3, "time_in_force": 4, "self_trade_prevention": 4, "offset": 3, "session": 4, "state": 4,
-    "reserved": 0, "reserved_2": 0,
+    "name": 23, "unset": 1, "on": 1, "approve": 1, "reserved": 0, "reserved_2": 0,
 }
 _FLAGS = {"submit_orders": 1, "set_session": 1, "create_instruments": 7, "update_instruments": 7}
 

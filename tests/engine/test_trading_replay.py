@@ -8,20 +8,9 @@ import pytest
 
 from engine import Batch, CapacityError, Engine, Limits, log_record
 from engine.snapshot import fork_write
+from tests.engine.risk.test_verdicts import check
 from tests.engine.trading_generator import Generator, Habits, setup
-from tests.engine.trading_subjects import LIMITS, Fast, Plain
-
-
-class Recording(Engine):
-    """An engine that keeps what a log would hold."""
-
-    log: list[bytes]
-
-    def apply(self, batch: Batch, time: int) -> None:
-        payload, before = log_record.encode(batch, time), self.batches
-        super().apply(batch, time)
-        if self.batches > before:  # a read, or a request without items, is no entry
-            self.log.append(payload)
+from tests.engine.trading_subjects import LIMITS, Fast, Plain, Recording, replay
 
 
 def world(seed: str, steps: int) -> Recording:
@@ -29,25 +18,16 @@ def world(seed: str, steps: int) -> Recording:
     random = Random(seed)
     habits = Habits(random)
     plain, fast = Plain(), Fast()
-    engine = Recording(LIMITS)
-    engine.log = []
-    fast.engine = engine
+    engine = fast.engine
     for step in setup(random, habits):
-        plain.apply(step)
         fast.apply(step)
+        plain.apply(step)
     generator = Generator(random, plain.model, habits)
     for _ in range(steps):
         step = generator.step()
-        plain.apply(step)
         fast.apply(step)
+        plain.apply(step, fast.times)
     return engine
-
-
-def replay(engine: Engine, log: list[bytes]) -> None:
-    batch = Batch()
-    for payload in log:
-        time = log_record.decode(payload, batch)
-        engine.apply(batch, time)
 
 
 WORLDS = [f"replay-{number}" for number in range(6)]
@@ -125,3 +105,16 @@ def test_a_snapshot_that_does_not_fit_is_refused(engine: Recording, tmp_path: Pa
     fields: dict[str, Any] = {field: getattr(LIMITS, field) for field in Limits.__slots__}
     with pytest.raises(CapacityError, match="orders_capacity_reached"):
         Engine.restore(tmp_path / "snapshot", Limits(**{**fields, "orders_max": 5}))
+
+
+@pytest.mark.parametrize("seed", WORLDS[:3])
+def test_stricter_checks_change_nothing_of_what_was_decided(seed: str) -> None:
+    """A later version of a check, here one that accepts nothing, cannot change history."""
+    engine = world(seed, 500)
+    keep, address = check(lambda _: True)
+    stricter = Engine(LIMITS, hash_key=b"another key".ljust(32))
+    stricter.attach_checks(address, [address])
+    replay(stricter, engine.log)
+    assert stricter.state_hash() == engine.state_hash()
+    assert stricter.digest() == engine.digest()
+    assert keep is not None  # the address is its

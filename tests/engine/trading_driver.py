@@ -95,8 +95,8 @@ class Pair:
     def replay(self, hash_key: bytes) -> None:
         """The log from nothing gives the same state."""
         again = self.fast.replayed(hash_key)
-        compare("digest", again.engine.digest(), self.fast.engine.digest())
-        compare("state hash", again.engine.state_hash(), self.fast.engine.state_hash())
+        compare("digest", again.digest(), self.fast.engine.digest())
+        compare("state hash", again.state_hash(), self.fast.engine.state_hash())
 
 
 def run_world(seed: str, steps_max: int) -> tuple[int, Seen]:

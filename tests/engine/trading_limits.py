@@ -15,7 +15,6 @@ from tests.models.risk_records import (
     Approval,
     Entry,
     Exposure,
-    Group,
     KillSwitch,
     LimitName,
     LimitScope,
@@ -67,10 +66,12 @@ class LimitCommands:
     def exposure(self, scope: LimitScope, id_: int | str) -> Exposure:
         """Of somebody who may not be there yet; of everybody the greatest."""
         risk = self.model.risk
-        groups: list[Group] = []
-        for group in risk.all_groups():
-            if (group.scope, group.id) == (scope, id_) or (scope > LimitScope.INSTRUMENT and group.scope == 0):
-                groups.append(group)
+        everybody = scope > LimitScope.INSTRUMENT
+        groups = [
+            group
+            for group in risk.all_groups()
+            if (group.scope == LimitScope.ACCOUNT if everybody else (group.scope, group.id) == (scope, id_))
+        ]
         found = [e for e in risk.exposures(groups) if e is not None]
         return max(found, key=lambda e: e.open_buy + e.open_sell, default=Exposure(*[0] * 14))
 
@@ -146,8 +147,6 @@ class LimitCommands:
         values: list[tuple[int, int | None]] = [
             (int(name), None if r.random() < 0.2 else self.limit_value(name, e)) for name in chosen
         ]
-        if self.odd() and r.random() < 0.2:
-            values.append((len(L), 1))
         return SetLimits(scope, id_, tuple(values), symbol, r.choice(ACTORS))
 
     def loosened(self) -> SetLimits | None:

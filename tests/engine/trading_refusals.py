@@ -293,5 +293,5 @@ ENDINGS = [
     ),
 ]
 
-LIMITS = {reason for reason in Reason if R.MAX_QUANTITY <= reason <= R.SUITABILITY}
-"""Reasons of limits on risk, which are not checked here."""
+LIMITS = {r for r in Reason if R.MAX_QUANTITY <= r <= R.SUITABILITY or R.NET_EXPOSURE <= r <= R.RISK_FAILED}
+"""Reasons of limits on risk, whose cases are in tests/engine/risk."""

@@ -11,16 +11,14 @@ from engine import Engine, Limits, log_record, order_requests, requests
 from engine._core import order_records, risk_records
 from engine.order_results import (
     ExecutionKind,
-    InstrumentField,
     OrderFilterFlag,
-    OrderFlag,
     OrderStatus,
     Reason,
     Session,
     SessionFlag,
-    Side,
 )
 from engine.results import AccountFlag, Status
+from tests.engine.trading_arrays import Step, array, text, written
 from tests.models import records
 from tests.models.records import Filter
 from tests.models.risk_records import (
@@ -50,17 +48,7 @@ PLAIN = {
 ITEMS = {"submit_orders", "cancel_orders", "replace_orders", "kill_switch", "set_limits", "approve_limits"}
 """Whose items have a turn that limits look at."""
 SCOPED = {*PLAIN, "submit_orders", "cancel_orders", "replace_orders", "mass_cancel"}
-TEXTS = {"symbol", "owner", "desk", "actor", "id"}
 MANY = 8_190
-
-
-class Step(NamedTuple):
-    """One request, in a batch of its own. `items` are the tuples of tests.models; what they are depends on `method`."""
-
-    method: str
-    items: tuple[Any, ...]
-    time: int
-    scope: int = 0
 
 
 class Read(NamedTuple):
@@ -337,41 +325,39 @@ class Plain:
 # --- the engine -------------------------------------------------------------------------------------
 
 
-def words(text: str) -> tuple[int, int, int]:
-    """A symbol as three words."""
-    data = text.encode().ljust(24, b"\0")
-    return tuple(int.from_bytes(data[i : i + 8], "little") for i in (0, 8, 16))  # type: ignore[return-value]
-
-
-def text(row: Any, name: str = "symbol") -> str:
-    """The symbol of a record, or another text."""
-    data = b"".join(int(row[f"{name}_{i}"]).to_bytes(8, "little") for i in range(3))
-    return data.rstrip(b"\0").decode()
-
-
-def array(dtype: np.dtype[np.void], rows: Iterable[dict[str, Any]]) -> np.ndarray[Any, np.dtype[np.void]]:
-    """Records from members by name; what is left out is 0. Members of three words are given as text."""
-    listed = list(rows)
-    result = np.zeros(len(listed), dtype)
-    for record, row in zip(result, listed, strict=True):
-        for name, value in row.items():
-            if name in TEXTS and f"{name}_0" in (dtype.names or ()):
-                record[f"{name}_0"], record[f"{name}_1"], record[f"{name}_2"] = words(str(value))
-            else:
-                record[name] = value
-    return result
-
-
 def wanted(**members: Any) -> np.ndarray[Any, np.dtype[np.void]]:
     return array(order_records.ORDER_FILTER, [{"limit": MANY, **members}])
 
 
+class Recording(Engine):
+    """An engine that keeps what a log would hold. Records are made when their batch has been applied: with verdicts."""
+
+    log: list[bytes]
+
+    def apply(self, batch: EngineBatch, time: int) -> None:
+        before = self.batches
+        super().apply(batch, time)
+        if self.batches > before:  # a read, or a request without items, is no entry
+            self.log.append(log_record.encode(batch, time))
+
+
+def recording(engine: Recording, log: list[bytes]) -> Recording:
+    engine.log = log
+    return engine
+
+
+def replay(engine: Engine, log: Iterable[bytes]) -> None:
+    batch = EngineBatch()
+    for payload in log:
+        time = log_record.decode(payload, batch)
+        engine.apply(batch, time)
+
+
 class Fast:
-    """The engine through its embedding interface. Every step also goes through a log record and back."""
+    """The engine through its embedding interface. What each step leaves in the log also survives being read."""
 
     def __init__(self, hash_key: bytes = b"") -> None:
-        self.engine = Engine(LIMITS, hash_key=hash_key)
-        self.log: list[bytes] = []
+        self.engine = recording(Recording(LIMITS, hash_key=hash_key), [])
         self._batch, self._decoded = EngineBatch(), EngineBatch()
         self._executions = 0
         self._told: list[int] | None = None
@@ -380,8 +366,16 @@ class Fast:
         """When the items of the last step had their turn."""
 
     def apply(self, step: Step) -> list[Any]:
+        before = len(self.engine.log)
+        answers = self._apply(step)
+        for payload in self.engine.log[before:]:
+            time = log_record.decode(payload, self._decoded)
+            assert time == step.time
+            assert log_record.encode(self._decoded, time) == payload
+        return answers
+
+    def _apply(self, step: Step) -> list[Any]:
         e, (method, _, time, scope) = self.engine, step
-        self.log.append(self._record(step))
         self._told = None
         self.times = []
         if method == "tick":
@@ -408,7 +402,9 @@ class Fast:
         return statuses(answer)
 
     def _apply_batch(self, step: Step) -> list[Any]:
-        """Several requests at once, as the server has them applied; the batch was composed for the log."""
+        """Several requests at once, as the server has them applied."""
+        requests.clear(self._batch)
+        self._compose(step)
         self.engine.apply(self._batch, step.time)
         self._told = [int(e["exec_id"]) for e in self.engine.executions_of(self._batch)]
         answers = []
@@ -433,26 +429,16 @@ class Fast:
             method, items, links = written(step)
             order_requests.append(self._batch, method, items, links=links, scope=step.scope)
 
-    def _record(self, step: Step) -> bytes:
-        """The step as a log record, which must come back as it was."""
-        requests.clear(self._batch)
-        self._compose(step)
-        payload = log_record.encode(self._batch, step.time)
-        assert log_record.decode(payload, self._decoded) == step.time
-        assert log_record.encode(self._decoded, step.time) == payload
-        return payload
-
-    def replayed(self, hash_key: bytes) -> "Fast":
-        """The log from nothing, under another hash key."""
-        other = Fast(hash_key)
-        for payload in self.log:
-            time = log_record.decode(payload, other._batch)
-            other.engine.apply(other._batch, time)
+    def replayed(self, hash_key: bytes, attach: Callable[[Engine], object] = bool) -> Engine:
+        """The log from nothing, under another hash key and perhaps other checks."""
+        other = Engine(LIMITS, hash_key=hash_key)
+        attach(other)
+        replay(other, self.engine.log)
         return other
 
     def go_on_from_a_snapshot(self, path: Path, hash_key: bytes) -> None:
         written_hash = self.engine.snapshot(path)
-        restored = Engine.restore(path, LIMITS, hash_key=hash_key)
+        restored = recording(Recording.restore(path, LIMITS, hash_key=hash_key), self.engine.log)
         assert restored.state_hash() == written_hash == self.engine.state_hash()
         self.engine = restored
 
@@ -669,105 +655,3 @@ def order_results(
             )
         )
     return answers
-
-
-def written(step: Step) -> tuple[str, np.ndarray[Any, np.dtype[np.void]], np.ndarray[Any, np.dtype[np.void]] | None]:
-    """A step as the engine's method, its records, and links of trading accounts."""
-    method, items = step.method, step.items
-    match method:
-        case "create_accounts":
-            return method, records.account_array(items), None
-        case "create_transfers":
-            return method, records.transfer_array(items), None
-        case "update_accounts":
-            return method, records.update_array(items), None
-        case "create_instruments":
-            return method, array(order_records.INSTRUMENT_COMMAND, (item._asdict() for item in items)), None
-        case "update_instrument":
-            fields = sum(InstrumentField[name.removesuffix("_ppm").upper()] for name, _ in items[1])
-            row = {"symbol": items[0], "fields": fields, **dict(items[1])}
-            return "update_instruments", array(order_records.INSTRUMENT_COMMAND, [row]), None
-        case "create_trading_accounts":
-            links = [{"account_id": account, "ledger": ledger} for item in items for ledger, account in item.links]
-            rows, first = [], 0
-            for item in items:
-                row = {"id": item.id, "link_first": first, "link_count": len(item.links)}
-                rows.append({**row, "owner": item.owner, "desk": item.desk})
-                first += len(item.links)
-            return method, array(order_records.TRADING_ACCOUNT_COMMAND, rows), array(order_records.LINK_COMMAND, links)
-        case "submit_orders":
-            return method, order_array(items), None
-        case "cancel_orders" | "replace_orders":
-            return method, amend_array(items), None
-        case "mass_cancel":
-            return method, mass_cancel_array(items), None
-        case "set_session":
-            flags = [SessionFlag.NO_CANCEL if i.no_cancel else 0 for i in items]
-            changes = [
-                {"symbol": i.symbol, "state": i.state, "flags": flag} for i, flag in zip(items, flags, strict=True)
-            ]
-            return method, array(order_records.SESSION_COMMAND, changes), None
-        case "end_of_day":
-            days = [{"business_date": items[0]}, *({"symbol": s, "price": p} for s, p in items[1:])]
-            return method, array(order_records.DAY_COMMAND, days), None
-        case "bust_trades":
-            trades = [{"trade_id": trade_id, "price": price} for trade_id, price in items]
-            return method, array(order_records.TRADE_COMMAND, trades), None
-        case "set_limits":
-            limits, values = [], []
-            for item in items:
-                limits.append({**named(item), "value_first": len(values), "value_count": len(item.values)})
-                values += [{"name": n, "value": v or 0, "unset": v is None} for n, v in item.values]
-            return method, array(risk_records.LIMITS_COMMAND, limits), array(risk_records.LIMIT_VALUE, values)
-        case "kill_switch":
-            return method, array(risk_records.KILL_COMMAND, (named(item) for item in items)), None
-        case "approve_limits":
-            return method, array(risk_records.APPROVAL_COMMAND, (item._asdict() for item in items)), None
-    raise AssertionError(method)
-
-
-def named(item: Any) -> dict[str, Any]:
-    """A command about somebody's limits; the id of an account is a number."""
-    row = item._asdict()
-    row.pop("values", None)
-    if isinstance(item.id, int):
-        row["id_0"] = row.pop("id")
-    return row  # type: ignore[no-any-return]
-
-
-def order_array(items: Sequence[Any]) -> np.ndarray[Any, np.dtype[np.void]]:
-    rows = []
-    for item in items:
-        row = item._asdict()
-        client_order_id = row.pop("client_order_id")
-        row.update(client_order_id_lo=client_order_id & LOW, client_order_id_hi=client_order_id >> 64)
-        row["flags"] = OrderFlag.POST_ONLY if row.pop("post_only") else 0
-        rows.append(row)
-    return array(order_records.ORDER_COMMAND, rows)
-
-
-def amend_array(items: Sequence[Any]) -> np.ndarray[Any, np.dtype[np.void]]:
-    return array(
-        order_records.AMEND_COMMAND,
-        [
-            {
-                "account_id": i.account_id,
-                "order_id": i.order_id,
-                "client_order_id_lo": i.client_order_id & LOW,
-                "client_order_id_hi": i.client_order_id >> 64,
-                "quantity": i.quantity or 0,
-                "price": i.price or 0,
-                "stop_price": i.stop_price or 0,
-                "fields": i.fields(),
-            }
-            for i in items
-        ],
-    )
-
-
-def mass_cancel_array(items: Sequence[Any]) -> np.ndarray[Any, np.dtype[np.void]]:
-    sides = {None: 0, Side.BUY: 1, Side.SELL: 2}
-    return array(
-        order_records.MASS_CANCEL_COMMAND,
-        [{"account_id": i.account_id, "symbol": i.symbol, "session": i.session, "sides": sides[i.side]} for i in items],
-    )

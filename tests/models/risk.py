@@ -174,10 +174,10 @@ class Risk:
     def message(self, order: Order, now: int) -> None:
         for group in self._groups(order):
             group.messages += 1
-            if group.second != now // SECOND:
-                group.second, group.second_messages = now // SECOND, 0
-            group.second_messages += 1
-        account = self.accounts[order.account.id]
+        account = self.accounts[order.account.id]  # of these alone the second counts, too
+        if account.second != now // SECOND:
+            account.second, account.second_messages = now // SECOND, 0
+        account.second_messages += 1
         a_second, a_day = account.limit(L.PROGRAMME_RATE), account.limit(L.PROGRAMME_DAY)
         if a_second is not None and account.second_messages >= a_second:
             account.programme |= 1
@@ -405,8 +405,6 @@ class Risk:
 
     def _wish(self, item: SetLimits) -> dict[LimitName, int | None]:
         for number, value in item.values:
-            if number >= len(L):
-                raise NotSet(Status.LIMIT_NOT_FOR_SCOPE)
             if value is not None and not LEAST[L(number)] <= value <= MOST[L(number)]:
                 raise NotSet(Status.LIMIT_OUT_OF_RANGE)
         wish = {L(number): value for number, value in item.values}
