@@ -95,6 +95,7 @@ MODULES = [
     "loadtest.requests",
     "loadtest.loop",
     "server.batches",
+    "benchmarks.risk_twin",
 ]
 
 ARGS = [

@@ -117,8 +117,11 @@ def compile_all(directory: Path | None) -> Kernels:
     from numba import types
 
     compiler = Compiler(directory)
-    helpers = {name: compiler.jit(getattr(kernel, name), inline=True) for name in ("refuse", "saturated", "rate_used")}
+    helpers: dict[str, Any] = {}
+    for name in ("refuse", "saturated", "rate_used", "rate_may_fail", "scope_may_fail"):
+        helpers[name] = compiler.jit(rebuilt(getattr(kernel, name), **helpers), inline=True)
     order, limits, exposure, finding = record(RISK_ORDER), record(LIMITS), record(EXPOSURE), record(FINDING)
+    helpers["refusal"] = compiler.jit(rebuilt(kernel.refusal, **helpers))
     decide = rebuilt(kernel.decide, **helpers)
     decide_type = types.int64(order, *(limits, exposure) * 4, finding)
     callback = compiler.callback(decide, decide_type)

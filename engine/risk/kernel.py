@@ -32,6 +32,7 @@ ACCEPT = 0x5AFE
 UNLIMITED = 2**63 - 1
 MOST = 2**63 - 1
 SECOND = 1_000_000_000
+FAR = 2**32
 MILLION = 1_000_000
 BUY = 0
 
@@ -87,7 +88,7 @@ def rate_used(due: int, time: int, interval: int) -> int:
     return (due - time - 1) // interval + 1
 
 
-def decide(
+def refusal(
     order: Record,
     account: Record,
     account_used: Record,
@@ -99,10 +100,7 @@ def decide(
     instrument_used: Record,
     out: Record,
 ) -> int:
-    """ACCEPT, or the Reason of the first limit that the order would break, with what was found in `out`.
-
-    `order` is a RISK_ORDER, the others in turn LIMITS and EXPOSURE of the four scopes, `out` a FINDING.
-    """
+    """The page, line by line: ACCEPT, or the Reason of the first line that fails, with what was found in `out`."""
     limits = (account, desk, client, instrument)
     exposures = (account_used, desk_used, client_used, instrument_used)
 
@@ -234,4 +232,134 @@ def decide(
         used = -(exposures[scope]["realised"] + exposures[scope]["unrealised"])
         if used > limits[scope]["daily_loss"]:
             return refuse(out, DAILY_LOSS, scope, limits[scope]["daily_loss"], used, 0)
+    return ACCEPT
+
+
+def rate_may_fail(limits: Record, used: Record, time: int) -> bool:
+    """Whether a bucket may be empty: no, when it would not be even if tokens came back as slowly as rounding allows.
+
+    A token comes back after more than (10^9 - rate) / rate, so no division is needed. False only when it is not empty.
+    """
+    rate = limits["order_rate"]
+    size = limits["order_burst"]
+    if size == 0:
+        size = rate
+    missing = used["rate_due"] - time
+    return rate <= 0 or missing > FAR or missing * rate > (min(size, FAR) - 1) * (SECOND - rate + 1)
+
+
+def scope_may_fail(
+    limits: Record,
+    used: Record,
+    time: int,
+    buys: bool,
+    quantity: int,
+    value: int,
+    more: int,
+    adds: int,
+    held: int,
+    away: int,
+    mark: int,
+) -> bool:
+    """Whether one of the four scopes may refuse. `more`: what open orders gain; `held`: with the order."""
+    if limits["kill_switch"] | limits["restricted"]:
+        return True
+    if limits["order_rate"] != UNLIMITED and rate_may_fail(limits, used, time):
+        return True
+    ratio = limits["order_to_trade"]
+    if ratio != UNLIMITED and used["messages"] >= limits["order_to_trade_free"] + ratio * used["trades"]:
+        return True
+    if quantity > limits["max_quantity"] or value > limits["max_notional"]:
+        return True
+    if away > 0:
+        collar = limits["price_collar"]
+        if collar != UNLIMITED and away > mark // MILLION * collar + mark % MILLION * collar // MILLION:
+            return True
+    if held > (limits["position_long"] if buys else limits["position_short"]):
+        return True
+    if used["open_orders"] > limits["open_orders"] - adds:
+        return True
+    open_buy = used["open_buy"]
+    open_sell = used["open_sell"]
+    opened = open_buy + open_sell + more
+    if opened > limits["open_notional"]:
+        return True
+    if held <= 0:
+        return False  # it reduces the position
+    net = used["long_value"] - used["short_value"]
+    net = net + open_buy + more if buys else open_sell + more - net
+    return (
+        used["long_value"] + used["short_value"] > limits["gross_exposure"] - opened
+        or net > limits["net_exposure"]
+        or used["traded"] + opened > limits["credit_limit"]
+        or -(used["realised"] + used["unrealised"]) > limits["daily_loss"]
+    )
+
+
+def decide(
+    order: Record,
+    account: Record,
+    account_used: Record,
+    desk: Record,
+    desk_used: Record,
+    client: Record,
+    client_used: Record,
+    instrument: Record,
+    instrument_used: Record,
+    out: Record,
+) -> int:
+    """ACCEPT, or the Reason of the first limit that the order would break, with what was found in `out`.
+
+    `order` is a RISK_ORDER, the others in turn LIMITS and EXPOSURE of the four scopes, `out` a FINDING.
+
+    Nearly every order passes, so all that might be wrong with one is looked at scope by scope, in no particular order
+    and without divisions; only when something may be, `refusal` goes through the page in its order.
+    """
+    buys = order["side"] == BUY
+    price = order["price"]
+    quantity = order["quantity"]
+    mark = order["mark_price"]
+    rule = (account["short_sale"] | desk["short_sale"]) | (client["short_sale"] | instrument["short_sale"])
+    level = max(
+        account["suitability"],
+        account["suitability_confirmed"],
+        client["suitability"],
+        client["suitability_confirmed"],
+    )
+    away = price - mark if buys else mark - price
+    if mark <= 0:
+        away = 0
+    if buys:
+        held = saturated(max(order["position"], -MOST), order["open_buy_quantity"] - order["old_quantity"])
+    else:
+        held = saturated(-max(order["position"], -MOST), order["open_sell_quantity"] - order["old_quantity"])
+    held = saturated(held, quantity)
+    time = order["time"]
+    value = order["value"]
+    more = value - order["old_value"]
+    adds = 1 - order["replaces"]
+    if (
+        order["killed"] | order["restricted"]
+        or instrument["suitability"] > level
+        or (order["short_quantity"] > 0)
+        & ((rule >= SHORT_SALE_FORBIDDEN) | ((rule > 0) & (price < order["last_price"])))
+        or order["duplicate_age"] >= 0
+        or held > (order["position_long"] if buys else order["position_short"])
+        or scope_may_fail(account, account_used, time, buys, quantity, value, more, adds, held, away, mark)
+        or scope_may_fail(desk, desk_used, time, buys, quantity, value, more, adds, held, away, mark)
+        or scope_may_fail(client, client_used, time, buys, quantity, value, more, adds, held, away, mark)
+        or scope_may_fail(instrument, instrument_used, time, buys, quantity, value, more, adds, held, away, mark)
+    ):
+        return refusal(
+            order,
+            account,
+            account_used,
+            desk,
+            desk_used,
+            client,
+            client_used,
+            instrument,
+            instrument_used,
+            out,
+        )
     return ACCEPT

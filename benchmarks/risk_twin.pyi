@@ -1,0 +1,15 @@
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+def address() -> int: ...
+def ask(
+    address: int,
+    orders: npt.NDArray[np.void],
+    limits: npt.NDArray[np.void],
+    exposures: npt.NDArray[np.void],
+    groups: npt.NDArray[np.int32],
+    verdicts: npt.NDArray[np.int64],
+    findings: npt.NDArray[Any],
+) -> None: ...
