@@ -45,6 +45,8 @@ class Kernels:
     """Of `kernel.decide` as a C function: int64 of ten pointers."""
     decide: Callable[..., int]
     basket: Callable[..., int]
+    prepare: Callable[..., None]
+    basket_prepared: Callable[..., int]
     basket_in_sequence: Callable[..., int]
     revalue: Callable[..., int]
     directory: Path | None
@@ -127,6 +129,7 @@ def compile_all(directory: Path | None) -> Kernels:
     callback = compiler.callback(decide, decide_type)
 
     inner = {**helpers, "decide": compiler.jit(decide), "too_full": compiler.jit(loops.too_full, inline=True)}
+    inner["room_below"] = compiler.jit(loops.room_below, inline=True)
     inner |= {"judge": compiler.jit(rebuilt(loops.judge, **inner)), "take_token": compiler.jit(loops.take_token)}
     numbers = array(types.int64, readonly=True)
     asked = [array(each, readonly=True) for each in (order, limits, exposure)] + [array(types.int32, 2, readonly=True)]
@@ -141,6 +144,10 @@ def compile_all(directory: Path | None) -> Kernels:
         address=callback.address,
         decide=compiler.jit(decide, decide_type),
         basket=compiler.jit(rebuilt(loops.basket, **inner), types.int64(*asked, *answers)),
+        prepare=compiler.jit(rebuilt(loops.prepare, **inner), types.void(*asked[1:3], array(types.int64, 2))),
+        basket_prepared=compiler.jit(
+            rebuilt(loops.basket_prepared, **inner), types.int64(*asked, array(types.int64, 2, readonly=True), *answers)
+        ),
         basket_in_sequence=compiler.jit(rebuilt(loops.basket_in_sequence, **inner), types.int64(*in_order)),
         revalue=compiler.jit(rebuilt(loops.revalue, **inner), types.int64(*holdings, *values)),
         directory=directory,

@@ -15,10 +15,13 @@ import numpy.typing as npt
 from engine._core.risk_records import EXPOSURE, FINDING, LIMITS, RISK_ORDER
 from engine.risk.compiled import HOLDING, TERMS, TOTAL, VALUATION, kernels
 from engine.risk.kernel import RISK_FAILED
-from engine.risk.loops import WORD_MASK
+from engine.risk.loops import ROOMS, WORD_MASK
 
 Numbers = npt.NDArray[np.int64]
 Records = npt.NDArray[np.void]
+
+GROUPS_PER_ORDER = 4
+"""With no more groups than this for each order it pays to work out first how much room every group has."""
 
 
 class Basket(NamedTuple):
@@ -79,6 +82,10 @@ def check_basket(
         done = kernels().basket_in_sequence(
             orders, limits, exposures.copy(), groups, positions, opened, np.zeros(1, RISK_ORDER), verdicts, findings
         )
+    elif len(limits) <= GROUPS_PER_ORDER * len(orders):
+        rooms = np.empty((len(limits), ROOMS), dtype=np.int64)
+        kernels().prepare(limits, exposures, rooms)
+        done = kernels().basket_prepared(orders, limits, exposures, groups, rooms, verdicts, findings)
     else:
         done = kernels().basket(orders, limits, exposures, groups, verdicts, findings)
     if done < len(orders):

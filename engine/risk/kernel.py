@@ -244,8 +244,9 @@ def rate_may_fail(limits: Record, used: Record, time: int) -> bool:
     size = limits["order_burst"]
     if size == 0:
         size = rate
-    missing = used["rate_due"] - time
-    return rate <= 0 or missing > FAR or missing * rate > (min(size, FAR) - 1) * (SECOND - rate + 1)
+    missing = max(used["rate_due"] - time, 0)
+    empty: bool = rate <= 0 or missing > FAR or missing * rate > (min(size, FAR) - 1) * (SECOND - rate + 1)
+    return empty
 
 
 def scope_may_fail(
@@ -288,12 +289,13 @@ def scope_may_fail(
         return False  # it reduces the position
     net = used["long_value"] - used["short_value"]
     net = net + open_buy + more if buys else open_sell + more - net
-    return (
+    exceeds: bool = (
         used["long_value"] + used["short_value"] > limits["gross_exposure"] - opened
         or net > limits["net_exposure"]
         or used["traded"] + opened > limits["credit_limit"]
         or -(used["realised"] + used["unrealised"]) > limits["daily_loss"]
     )
+    return exceeds
 
 
 def decide(

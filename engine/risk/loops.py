@@ -5,7 +5,7 @@ They change nothing but what their docstrings say, and look at each index before
 
 from typing import Any
 
-from engine.risk.kernel import ACCEPT, OVERFLOW, SECOND, UNLIMITED, decide
+from engine.risk.kernel import ACCEPT, BUY, FAR, MOST, OVERFLOW, SECOND, UNLIMITED, decide, saturated
 
 VALUE_MAX = 2**56
 """An order, or a position, is worth at most this."""
@@ -13,6 +13,11 @@ HELD_MAX = 2**61
 """A group with so much open or held takes no new orders; amounts of the quote ledger stop here."""
 SUM_MAX = 2**62
 """Sums of `revalue` stop here."""
+ROOM_QUANTITY, ROOM_VALUE, ROOM_POSITION, ROOM_TIME, ROOM_RULES = 0, 1, 4, 6, 7
+"""Places in a group's room: quantity; value that a buy, a sell, a reducing order may have; what may be held long and
+short; the time before which the bucket may be empty; and collar, levels and short sale in one."""
+ROOMS = 8
+LEVEL_MASK = 7 << 5
 LIMB = 31
 LIMB_MASK = 2**31 - 1
 WORD_MASK = 2**62 - 1
@@ -63,6 +68,130 @@ def basket(orders: Any, limits: Any, exposures: Any, groups: Any, verdicts: Any,
         if not (0 <= account < count and 0 <= desk < count and 0 <= client < count and 0 <= instrument < count):
             return index
         verdicts[index] = judge(orders[index], limits, exposures, account, desk, client, instrument, findings[index])
+    return len(orders)
+
+
+def room_below(limit: int, used: int) -> int:
+    """How much may be added to `used`, which is at least -2^61."""
+    return MOST if limit == UNLIMITED else limit - used
+
+
+def prepare(limits: Any, exposures: Any, rooms: Any) -> None:
+    """For every group, what an order must not pass to be sure that `decide` accepts it; eight numbers, a cache line.
+
+    Whoever passes one of them is asked about in full, so these may be too strict, but never too lax. A group that
+    refuses or may refuse everything lets no quantity pass.
+    """
+    for group in range(len(limits)):
+        limit, used, room = limits[group], exposures[group], rooms[group]
+        room[ROOM_QUANTITY] = -MOST
+        if (
+            too_full(used)
+            or limit["kill_switch"] | limit["restricted"]
+            or used["open_orders"] >= limit["open_orders"]
+            or (limit["suitability"] | limit["suitability_confirmed"]) & ~7
+            or limit["short_sale"] & ~3
+        ):
+            continue
+        room[ROOM_TIME] = -MOST
+        rate = limit["order_rate"]
+        if rate != UNLIMITED:
+            if rate <= 0:
+                continue
+            size = limit["order_burst"] or rate
+            room[ROOM_TIME] = used["rate_due"] - (min(size, FAR) - 1) * (SECOND // rate)
+        ratio = limit["order_to_trade"]
+        if ratio != UNLIMITED and used["messages"] >= limit["order_to_trade_free"] + ratio * used["trades"]:
+            continue
+        opened = used["open_buy"] + used["open_sell"]
+        net = used["long_value"] - used["short_value"]
+        reducing = min(room_below(limit["open_notional"], opened), limit["max_notional"], VALUE_MAX)
+        either = min(reducing, room_below(limit["credit_limit"], used["traded"] + opened))
+        if limit["gross_exposure"] != UNLIMITED:
+            either = min(either, limit["gross_exposure"] - opened - (used["long_value"] + used["short_value"]))
+        if -(used["realised"] + used["unrealised"]) > limit["daily_loss"]:
+            either = -1
+        room[ROOM_QUANTITY] = limit["max_quantity"]
+        room[ROOM_VALUE] = min(either, room_below(limit["net_exposure"], net + used["open_buy"]))
+        room[ROOM_VALUE + 1] = min(either, room_below(limit["net_exposure"], used["open_sell"] - net))
+        room[ROOM_VALUE + 2] = reducing
+        room[ROOM_POSITION] = limit["position_long"]
+        room[ROOM_POSITION + 1] = limit["position_short"]
+        level = max(limit["suitability"], limit["suitability_confirmed"])
+        collar = max(min(limit["price_collar"], MILLION), 0)
+        room[ROOM_RULES] = collar << 8 | level << 5 | limit["suitability"] << 2 | limit["short_sale"]
+
+
+def basket_prepared(
+    orders: Any, limits: Any, exposures: Any, groups: Any, rooms: Any, verdicts: Any, findings: Any
+) -> int:
+    """As `basket`, with the `rooms` of all groups; worth it for more orders than groups."""
+    count = len(limits)
+    for index in range(len(orders)):
+        account, desk, client, instrument = (
+            groups[index, 0],
+            groups[index, 1],
+            groups[index, 2],
+            groups[index, 3],
+        )
+        if not (0 <= account < count and 0 <= desk < count and 0 <= client < count and 0 <= instrument < count):
+            return index
+        order = orders[index]
+        side = order["side"]
+        buys = side == BUY
+        quantity = order["quantity"]
+        value = order["value"]
+        price = order["price"]
+        mark = order["mark_price"]
+        time = order["time"]
+        position = max(order["position"], -MOST)
+        held = saturated(
+            saturated(
+                position if buys else -position, order["open_buy_quantity"] if buys else order["open_sell_quantity"]
+            ),
+            quantity,
+        )
+        away = 0 if mark <= 0 else max(price - mark if buys else mark - price, 0)
+        whole, rest = mark // MILLION, mark % MILLION
+        kind = ROOM_VALUE + (2 if held <= 0 else 0 if buys else 1)
+        bound = ROOM_POSITION + (0 if buys else 1)
+        own = order["position_long"] if buys else order["position_short"]
+        rules_account, rules_client = rooms[account, ROOM_RULES], rooms[client, ROOM_RULES]
+        rules_desk, rules_instrument = rooms[desk, ROOM_RULES], rooms[instrument, ROOM_RULES]
+        rule = (rules_account | rules_desk | rules_client | rules_instrument) & 3
+        collar = min(rules_account, rules_desk, rules_client, rules_instrument) >> 8
+        level = max(rules_account & LEVEL_MASK, rules_client & LEVEL_MASK)
+        odd = order["killed"] | order["restricted"] | order["replaces"]
+        short = (order["short_quantity"] > 0) & (rule > 0) & ((rule > 1) | (price < order["last_price"]))
+        largest = min(
+            rooms[account, ROOM_QUANTITY],
+            rooms[desk, ROOM_QUANTITY],
+            rooms[client, ROOM_QUANTITY],
+            rooms[instrument, ROOM_QUANTITY],
+        )
+        dearest = min(rooms[account, kind], rooms[desk, kind], rooms[client, kind], rooms[instrument, kind])
+        widest = min(own, rooms[account, bound], rooms[desk, bound], rooms[client, bound], rooms[instrument, bound])
+        earliest = max(
+            rooms[account, ROOM_TIME],
+            rooms[desk, ROOM_TIME],
+            rooms[client, ROOM_TIME],
+            rooms[instrument, ROOM_TIME],
+        )
+        # One branch, since each alone is hardly ever true.
+        if (
+            (odd != 0)
+            | (order["duplicate_age"] >= 0)
+            | short
+            | ((rules_instrument << 3 & LEVEL_MASK) > level)
+            | (away > whole * collar + rest * collar // MILLION)
+            | (quantity > largest)
+            | (value > dearest)
+            | (held > widest)
+            | (time < earliest)
+        ):
+            verdicts[index] = judge(order, limits, exposures, account, desk, client, instrument, findings[index])
+        else:
+            verdicts[index] = ACCEPT
     return len(orders)
 
 

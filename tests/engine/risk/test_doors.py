@@ -5,15 +5,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine._core.order_codes import NUMBERS
 from engine._core.risk_records import EXPOSURE, FINDING, LIMITS, RISK_ORDER
-from engine.risk import ACCEPT, kernel, loops
+from engine.risk import ACCEPT, doors, kernel, loops
 from engine.risk.compiled import HOLDING, TERMS, TOTAL, VALUATION
 from engine.risk.doors import Basket, check_basket, revalue_all
-from tests.engine.risk.cases import UNLIMITED, case
+from tests.engine.risk.cases import UNLIMITED, Case, case, formula, found
+from tests.engine.risk.test_kernel import any_case
 
 OVERFLOW = NUMBERS["Reason"]["REASON_OVERFLOW"]
 OPEN_ORDERS = NUMBERS["Reason"]["REASON_OPEN_ORDERS"]
@@ -105,6 +106,12 @@ def market(seed: int, count: int) -> tuple[Any, Any, Any, Any]:
     return orders, limits, exposures, groups
 
 
+@pytest.fixture(params=["room first", "each in full"], autouse=True)
+def _both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the room of all groups is worked out first."""
+    monkeypatch.setattr(doors, "GROUPS_PER_ORDER", 10**9 if request.param == "room first" else 0)
+
+
 @pytest.mark.parametrize("in_sequence", [False, True])
 @pytest.mark.parametrize("seed", range(4))
 def test_a_basket_says_what_one_order_at_a_time_says(seed: int, in_sequence: bool) -> None:
@@ -117,21 +124,40 @@ def test_a_basket_says_what_one_order_at_a_time_says(seed: int, in_sequence: boo
     assert 20 < (basket.verdicts == ACCEPT).sum() < 290
 
 
-@pytest.mark.parametrize("in_sequence", [False, True])
-def test_the_loops_run_un_jitted(in_sequence: bool) -> None:
+@pytest.mark.parametrize("loop", ["each in full", "room first", "in sequence"])
+def test_the_loops_run_un_jitted(loop: str) -> None:
     orders, limits, exposures, groups = market(9, 40)
-    compiled = check_basket(orders, limits, exposures, groups, in_sequence=in_sequence)
-    verdicts, findings = np.zeros(40, np.int64), np.zeros(40, FINDING)
-    if in_sequence:
+    compiled = check_basket(orders, limits, exposures, groups, in_sequence=loop == "in sequence")
+    answers = np.zeros(40, np.int64), np.zeros(40, FINDING)
+    if loop == "in sequence":
         positions = groups[:, 0].astype(np.int64) * 3 + orders["instrument"]
         opened, seen = np.zeros((18, 2), np.int64), np.zeros(1, RISK_ORDER)
-        done = loops.basket_in_sequence(
-            orders, limits, exposures.copy(), groups, positions, opened, seen, verdicts, findings
-        )
+        done = loops.basket_in_sequence(orders, limits, exposures.copy(), groups, positions, opened, seen, *answers)
+    elif loop == "room first":
+        rooms = np.empty((13, loops.ROOMS), np.int64)
+        loops.prepare(limits, exposures, rooms)
+        done = loops.basket_prepared(orders, limits, exposures, groups, rooms, *answers)
     else:
-        done = loops.basket(orders, limits, exposures, groups, verdicts, findings)
+        done = loops.basket(orders, limits, exposures, groups, *answers)
     assert done == 40
-    assert (verdicts.tolist(), findings.tolist()) == (compiled.verdicts.tolist(), compiled.findings.tolist())
+    assert [each.tolist() for each in answers] == [each.tolist() for each in compiled]
+
+
+@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(any_case(), min_size=1, max_size=4))
+def test_whatever_an_order_and_its_groups_are(cases: list[Case]) -> None:
+    """Baskets of the kernel's own extremes: as `decide`, one by one."""
+    orders = np.concatenate([each.order for each in cases])
+    limits = np.concatenate([each.limits for each in cases])
+    exposures = np.concatenate([each.exposures for each in cases])
+    groups = np.arange(4 * len(cases), dtype=np.int32).reshape(-1, 4)
+    basket = check_basket(orders, limits, exposures, groups)
+    for index, each in enumerate(cases):
+        refusal = formula(each)
+        if refusal is None:
+            assert basket.verdicts[index] == ACCEPT
+        else:
+            assert found(int(basket.verdicts[index]), basket.findings[index : index + 1]) == refusal
 
 
 def four_alike(**limits: int) -> tuple[Any, Any, Any, Any]:
