@@ -31,7 +31,7 @@ build: $(VENV)/.installed  ## compile what has changed
 
 clean:  ## remove what was built (not the environment)
 	rm -rf build
-	find engine server loadtest -name '*.c' -delete -o -name '*.so' -delete
+	find engine server loadtest benchmarks -name '*.c' -delete -o -name '*.so' -delete
 
 # --- running ----------------------------------------------------------------------------------------
 
@@ -89,6 +89,6 @@ fuzz: env  ## the wire against its plain model, RUNS=2000000 inputs found by ath
 # --- measuring --------------------------------------------------------------------------------------
 
 bench: env  ## figures beside their gates and goals; FULL=1 takes the full sizes (docs/BENCHMARKS.md)
-	@for name in wire posting journal path request snapshot recovery peers; do \
+	@for name in wire posting risk journal path request snapshot recovery peers; do \
 	  $(BIN)/python -m benchmarks.bench_$$name $(if $(FULL),--full) || exit 1; \
 	done

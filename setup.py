@@ -6,6 +6,7 @@ TONGBAO_MARCH=native (or any gcc -march) tunes for a processor; wheels leave it 
 """
 
 import os
+import sys
 
 import numpy
 from Cython.Build import cythonize
@@ -95,8 +96,10 @@ MODULES = [
     "loadtest.requests",
     "loadtest.loop",
     "server.batches",
-    "benchmarks.risk_twin",
 ]
+
+if "--inplace" in sys.argv:  # never part of a wheel
+    MODULES.append("benchmarks.risk_twin")
 
 ARGS = [
     "-std=c11",

@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-def address() -> int: ...
+def addresses() -> tuple[int, int]: ...
 def ask(
     address: int,
     orders: npt.NDArray[np.void],

@@ -8,6 +8,12 @@ from libc.stdint cimport int64_t, uintptr_t
 from engine._core.order_codes cimport *
 from engine._core.risk_records cimport *
 
+cdef extern from *:
+    """
+    #define TB_FAR (1LL << 32)
+    """
+    const long long FAR "TB_FAR"
+
 cdef enum:
     ACCEPT = 0x5AFE
     SECOND = 1000000000
@@ -27,7 +33,7 @@ cdef inline int64_t refuse(Finding* out, int64_t reason, int64_t scope, int64_t 
     return reason
 
 
-cdef int64_t twin(
+cdef int64_t in_order(
         const RiskOrder* order, const Limits* account, const Exposure* account_used, const Limits* desk, const Exposure* desk_used,
         const Limits* client, const Exposure* client_used, const Limits* instrument, const Exposure* instrument_used,
         Finding* out) noexcept nogil:
@@ -140,9 +146,80 @@ cdef int64_t twin(
     return ACCEPT
 
 
-def address() -> int:
-    """Of the twin."""
-    return <uintptr_t>&twin
+cdef inline bint scope_may_fail(
+        const Limits* limits, const Exposure* used, int64_t time, bint buys, int64_t quantity, int64_t value, int64_t more,
+        int64_t adds, int64_t held, int64_t away, int64_t mark) noexcept nogil:
+    cdef int64_t size, missing, opened, net
+    if limits.kill_switch | limits.restricted:
+        return True
+    if limits.order_rate != UNLIMITED:
+        size = limits.order_burst if limits.order_burst else limits.order_rate
+        missing = max(used.rate_due - time, <int64_t>0)
+        if (limits.order_rate <= 0 or missing > FAR
+                or missing * limits.order_rate > (min(size, <int64_t>FAR) - 1) * (SECOND - limits.order_rate + 1)):
+            return True
+    if (limits.order_to_trade != UNLIMITED
+            and used.messages >= limits.order_to_trade_free + limits.order_to_trade * used.trades):
+        return True
+    if quantity > limits.max_quantity or value > limits.max_notional:
+        return True
+    if (away > 0 and limits.price_collar != UNLIMITED
+            and away > mark // MILLION * limits.price_collar + mark % MILLION * limits.price_collar // MILLION):
+        return True
+    if held > (limits.position_long if buys else limits.position_short):
+        return True
+    if used.open_orders > limits.open_orders - adds:
+        return True
+    opened = used.open_buy + used.open_sell + more
+    if opened > limits.open_notional:
+        return True
+    if held <= 0:
+        return False
+    net = used.long_value - used.short_value
+    net = net + used.open_buy + more if buys else used.open_sell + more - net
+    return (used.long_value + used.short_value > limits.gross_exposure - opened or net > limits.net_exposure
+            or used.traded + opened > limits.credit_limit or -(used.realised + used.unrealised) > limits.daily_loss)
+
+
+cdef int64_t twin(
+        const RiskOrder* order, const Limits* account, const Exposure* account_used, const Limits* desk, const Exposure* desk_used,
+        const Limits* client, const Exposure* client_used, const Limits* instrument, const Exposure* instrument_used,
+        Finding* out) noexcept nogil:
+    cdef bint buys = order.side == SIDE_BUY
+    cdef int64_t mark = order.mark_price
+    cdef int64_t away = order.price - mark if buys else mark - order.price
+    cdef int64_t held = order.position if buys else -order.position
+    cdef int64_t opened = (order.open_buy_quantity if buys else order.open_sell_quantity) - order.old_quantity
+    cdef int64_t more = order.value - order.old_value
+    cdef int64_t adds = 1 - order.replaces
+    cdef int64_t rule = account.short_sale | desk.short_sale | client.short_sale | instrument.short_sale
+    cdef int64_t level = max(
+        max(account.suitability, account.suitability_confirmed), max(client.suitability, client.suitability_confirmed))
+    if mark <= 0:
+        away = 0
+    held = UNLIMITED if held > UNLIMITED - opened else held + opened
+    held = UNLIMITED if held > UNLIMITED - order.quantity else held + order.quantity
+    if (
+            order.killed | order.restricted
+            or instrument.suitability > level
+            or (order.short_quantity > 0 and (rule >= 2 or (rule > 0 and order.price < order.last_price)))
+            or order.duplicate_age >= 0
+            or held > (order.position_long if buys else order.position_short)
+            or scope_may_fail(
+                account, account_used, order.time, buys, order.quantity, order.value, more, adds, held, away, mark)
+            or scope_may_fail(desk, desk_used, order.time, buys, order.quantity, order.value, more, adds, held, away, mark)
+            or scope_may_fail(
+                client, client_used, order.time, buys, order.quantity, order.value, more, adds, held, away, mark)
+            or scope_may_fail(
+                instrument, instrument_used, order.time, buys, order.quantity, order.value, more, adds, held, away, mark)):
+        return in_order(
+            order, account, account_used, desk, desk_used, client, client_used, instrument, instrument_used, out)
+    return ACCEPT
+
+
+def addresses() -> tuple[int, int]:
+    """Of the twin, and of the page in its order, which is what one would write first."""
+    return <uintptr_t>&twin, <uintptr_t>&in_order
 
 
 def ask(
