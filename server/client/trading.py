@@ -83,7 +83,9 @@ class OrderResult(msgspec.Struct, frozen=True):
     fills: list[Fill] = []
     limit: Refusal | None = None
     check: int = 0
-    """With the reason `own_check`: the number of the check that refused."""
+    """With the reason `own_check`: the number of the check that refused, …"""
+    check_name: str = ""
+    """… its name, and that of its reason."""
 
     @property
     def accepted(self) -> bool:

@@ -6,7 +6,7 @@ from engine._core.order_records cimport OrderResult
 from server.wire.output cimport Out
 
 cdef enum:
-    VERDICT_ROOM = 512                  # bytes that `put_verdict` may touch
+    VERDICT_ROOM = 768                  # bytes that `put_verdict` may touch
 
 # The result of a request, whole; -1 when memory is out.
 cdef int put_limits_answer(Out* out, Batch batch, const Request* request, bint quoted) noexcept nogil

@@ -1,6 +1,7 @@
 """See `encode_limits.pxd`."""
 
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from engine._core.batch cimport Batch, Request
@@ -31,6 +32,7 @@ cdef extern from *:
 
 cdef enum:
     NAME_TEXT = 40                      # bytes of a name that is copied whole
+    CHECK_TEXT = 152
     RESULT_ROOM = 192
     VIEW_ROOM = 6144                    # 24 limits thrice, 12 figures, ids
     STATUS_COUNT = 128
@@ -45,6 +47,13 @@ cdef struct Name:
     uint32_t length
     uint8_t text[NAME_TEXT]             # with its quotation marks
 
+cdef struct CheckName:                  # what a refusal by an own check is called
+    uint32_t number
+    uint32_t length
+    uint8_t text[CHECK_TEXT]            # with its quotation marks
+
+cdef CheckName* checks = NULL
+cdef uint32_t check_count = 0
 cdef Name[STATUS_COUNT] statuses
 cdef Name[REASON_COUNT] reasons
 cdef Name[LIMIT_COUNT] limit_names
@@ -64,6 +73,23 @@ cdef int build(Name* names, uint32_t count, pairs) except -1:
         names[<uint32_t>number].length = <uint32_t>len(text)
         memcpy(names[<uint32_t>number].text, <const char*>text, len(text))
     return 0
+
+
+def name_checks(names: dict[int, str]) -> None:
+    """Say what refusals by own checks are called: `engine.risk.describe` of each number. Takes the place of earlier names."""
+    global checks, check_count
+    cdef bytes text
+    cdef CheckName* made = <CheckName*>calloc(max(1, len(names)), sizeof(CheckName))
+    if made is NULL:
+        raise MemoryError
+    for place, (number, name) in enumerate(names.items()):
+        text = name.encode("ascii", "replace").replace(b'"', b"'").replace(b"\\", b"/")[:CHECK_TEXT - 2]
+        text = b'"' + text + b'"'
+        made[<uint32_t>place].number = number
+        made[<uint32_t>place].length = <uint32_t>len(text)
+        memcpy(made[<uint32_t>place].text, <const char*>text, len(text))
+    free(checks)
+    checks, check_count = made, <uint32_t>len(names)
 
 
 build(statuses, STATUS_COUNT, [
@@ -330,8 +356,15 @@ cdef uint8_t* put_verdict(
 ) noexcept nogil:
     cdef const Verdict* verdict = &batch.verdicts[result.fill_first]
     cdef wide left = <wide>verdict.limit - verdict.used
+    cdef uint32_t index
     if verdict.reason == REASON_OWN_CHECK:
         p = write(put(p, b',"check":'), verdict.check)
+        for index in range(check_count):
+            if checks[index].number == verdict.check:
+                p = put(p, b',"check_name":')
+                memcpy(p, checks[index].text, CHECK_TEXT)
+                p += checks[index].length
+                break
     p = put_name(put(p, b',"limit":{"name":'), &reasons[verdict.reason & (REASON_COUNT - 1)])
     p = put_name(put(p, b',"scope":'), &scope_names[verdict.scope % SCOPE_COUNT])
     if verdict.scope == SCOPE_ACCOUNT:

@@ -224,6 +224,7 @@ async def test_verdicts_stand_in_the_log_and_hold_without_the_check(tmp_path: Pa
         bids = [order(7001, "buy", quantity, 1_400) for quantity in (700, 1_100, 500)]
         seven, many, good = await client.result("submit_orders", bids)
         assert (seven["reason"], seven["check"] % 1_000, seven["limit"]["name"]) == ("own_check", 7, "own_check")
+        assert seven["check_name"].endswith(": seven_lots")
         assert many["limit"] == {
             "name": "max_quantity", "scope": "account", "id": 7001, "value": 1_000, "used": 0, "asked": 1_100,
             "headroom": 1_000,
