@@ -33,6 +33,8 @@ LIMIT_REASONS = {
     *(Reason.NET_EXPOSURE, Reason.ORDER_TO_TRADE, Reason.SHORT_SALE),
 }
 FLAGS = {L.KILL_SWITCH, L.RESTRICTED}
+RARE = {L.SHORT_SALE: 5, L.DUPLICATE_ORDER: 5}
+"""How much more often than others those are set that few orders meet."""
 RATES = (1, 10, 333_333, 500_000, 1_000_000, 1_000_001, 6_890_001, 10**9)
 RATE_LIMITS = (0, 1, 2, 3, 7, 20, 1_000, 10**9)
 WINDOWS = (0, 1, SECOND // 2, 3 * SECOND, 60 * SECOND, 86_400 * SECOND)
@@ -143,7 +145,7 @@ class LimitCommands:
         if self.odd():
             names = [*L]
         e = self.exposure(scope, id_)
-        chosen = [r.choice(names) for _ in range(r.choice([1, 1, 2, 4]))]
+        chosen = r.choices(names, [RARE.get(name, 1) for name in names], k=r.choice([1, 1, 2, 4]))
         values: list[tuple[int, int | None]] = [
             (int(name), None if r.random() < 0.2 else self.limit_value(name, e)) for name in chosen
         ]
