@@ -8,7 +8,6 @@ import pytest
 
 from engine import Batch, CapacityError, Engine, Limits, log_record
 from engine.snapshot import fork_write
-from tests.engine.risk.test_verdicts import check
 from tests.engine.trading_generator import Generator, Habits, setup
 from tests.engine.trading_subjects import LIMITS, Fast, Plain, Recording, replay
 
@@ -105,16 +104,3 @@ def test_a_snapshot_that_does_not_fit_is_refused(engine: Recording, tmp_path: Pa
     fields: dict[str, Any] = {field: getattr(LIMITS, field) for field in Limits.__slots__}
     with pytest.raises(CapacityError, match="orders_capacity_reached"):
         Engine.restore(tmp_path / "snapshot", Limits(**{**fields, "orders_max": 5}))
-
-
-@pytest.mark.parametrize("seed", WORLDS[:3])
-def test_stricter_checks_change_nothing_of_what_was_decided(seed: str) -> None:
-    """A later version of a check, here one that accepts nothing, cannot change history."""
-    engine = world(seed, 500)
-    keep, address = check(lambda _: True)
-    stricter = Engine(LIMITS, hash_key=b"another key".ljust(32))
-    stricter.attach_checks(address, [address])
-    replay(stricter, engine.log)
-    assert stricter.state_hash() == engine.state_hash()
-    assert stricter.digest() == engine.digest()
-    assert keep is not None  # the address is its
