@@ -175,34 +175,28 @@ cdef class Engine:
         cdef Growth growth
         exchange_growth(exchange, batch, time, &growth)
         items += growth.timestamps
-        if time + max(items, 1) - 1 > TIME_MAX:
+        if time + max(items, <uint64_t>1) - 1 >= <uint64_t>1 << 63:
             raise ValueError(f"time: {time} is too late for {items} items, the last would be after {TIME_MAX}")
-        for name, used, more, most in (
-            ("accounts", ledger.account_count, accounts + growth.accounts, ledger.capacity.accounts),
-            ("transfers", ledger.transfer_count, transfers + growth.transfers, ledger.capacity.transfers),
-            ("burnt", ledger.burnt_count, transfers, ledger.capacity.burnt),
-            ("balances", ledger.balance_count, 2 * (transfers + growth.transfers), ledger.capacity.balances),
-            ("scope_ranges", ledger.range_count, batch.range_count, ledger.capacity.scope_ranges),
-        ):
-            if used + more > most:
-                raise CapacityError(f"{name}_capacity_reached: {used} of {most} are taken, {more} more may be needed")
+        require("accounts", ledger.account_count, accounts + growth.accounts, ledger.capacity.accounts)
+        require("transfers", ledger.transfer_count, transfers + growth.transfers, ledger.capacity.transfers)
+        require("burnt", ledger.burnt_count, transfers, ledger.capacity.burnt)
+        require("balances", ledger.balance_count, 2 * (transfers + growth.transfers), ledger.capacity.balances)
+        require("scope_ranges", ledger.range_count, batch.range_count, ledger.capacity.scope_ranges)
         if growth.timestamps:
-            for name, used, more, most in (
-                ("orders", exchange.market.order_count, growth.orders, exchange.market.capacity.orders),
-                ("open_orders", exchange.market.open_count, growth.orders, exchange.market.capacity.open_orders),
-                ("instruments", exchange.market.instrument_count, growth.instruments, exchange.market.capacity.instruments),
-                ("trading_accounts", exchange.clearing.account_count, growth.trading_accounts,
-                 exchange.clearing.capacity.trading_accounts),
-                ("links", exchange.clearing.link_count, growth.links, exchange.clearing.capacity.links),
-                ("positions", exchange.clearing.position_count, growth.positions, exchange.clearing.capacity.positions),
-                ("trades", exchange.clearing.trade_count, growth.trades, exchange.clearing.capacity.trades),
-                ("executions", exchange.clearing.execution_count, growth.executions, exchange.clearing.capacity.executions),
-                ("desks_and_clients", exchange.risk.named_count, growth.named, exchange.risk.capacity.named + GROUP_FIRST),
-                ("limit_pairs", exchange.risk.pair_count, growth.pairs, exchange.risk.capacity.pairs),
-                ("proposals", exchange.risk.proposal_count, growth.proposals, exchange.risk.capacity.proposals),
-            ):
-                if used + more > most:
-                    raise CapacityError(f"{name}_capacity_reached: {used} of {most} are taken, {more} more may be needed")
+            require("orders", exchange.market.order_count, growth.orders, exchange.market.capacity.orders)
+            require("open_orders", exchange.market.open_count, growth.orders, exchange.market.capacity.open_orders)
+            require("instruments", exchange.market.instrument_count, growth.instruments, exchange.market.capacity.instruments)
+            require(
+                "trading_accounts", exchange.clearing.account_count, growth.trading_accounts,
+                exchange.clearing.capacity.trading_accounts)
+            require("links", exchange.clearing.link_count, growth.links, exchange.clearing.capacity.links)
+            require("positions", exchange.clearing.position_count, growth.positions, exchange.clearing.capacity.positions)
+            require("trades", exchange.clearing.trade_count, growth.trades, exchange.clearing.capacity.trades)
+            require("executions", exchange.clearing.execution_count, growth.executions, exchange.clearing.capacity.executions)
+            require(
+                "desks_and_clients", exchange.risk.named_count, growth.named, exchange.risk.capacity.named + GROUP_FIRST)
+            require("limit_pairs", exchange.risk.pair_count, growth.pairs, exchange.risk.capacity.pairs)
+            require("proposals", exchange.risk.proposal_count, growth.proposals, exchange.risk.capacity.proposals)
         if (ledger_prepare(ledger, accounts + growth.accounts, transfers) != 0
                 or clearing_prepare(&exchange.clearing, growth.orders) != 0):
             raise CapacityError("out of memory for the tables of ids")
@@ -849,6 +843,13 @@ cdef class Engine:
         exchange.risk.proposal_count = counts["proposals"]
         exchange.clearing.batch = state.batch
         exchange.clearing.business_date = state.business_date
+
+
+cdef int require(str name, uint64_t used, uint64_t more, uint64_t most) except -1:
+    """CapacityError when a batch may need more of a store than is free."""
+    if used + more > most:
+        raise CapacityError(f"{name}_capacity_reached: {used} of {most} are taken, {more} more may be needed")
+    return 0
 
 
 cdef attach(Engine engine):
