@@ -3,7 +3,7 @@
 from libc.string cimport memset
 
 from engine._core.codes cimport NONE
-from engine._core.native cimport likely, unlikely
+from engine._core.native cimport likely, prefetch_write, unlikely
 from engine._core.order_codes cimport *
 from engine._core.records cimport Account
 from engine._core.risk_records cimport *
@@ -19,6 +19,7 @@ cdef enum:
     SECOND = 1000000000
     PROGRAMME_RATE = 1
     PROGRAMME_DAY = 2
+    GROUP_LINES = (sizeof(Group) + 63) // 64
 
 
 # --- counting -----------------------------------------------------------------------------------------
@@ -223,6 +224,14 @@ cdef int recorded(Risk* risk, Batch batch, uint32_t item, bint amend, OrderResul
     return verdict.reason
 
 
+cdef inline void look_ahead(const Group* group) noexcept nogil:
+    """All of a group that checks read comes into the cache while other things are looked at."""
+    cdef int line
+    if group is not NULL:
+        for line in range(GROUP_LINES):
+            prefetch_write(<char*>group + 64 * line)
+
+
 cdef int risk_check(
     Risk* risk, Batch batch, uint32_t slot, uint32_t item, const Before* before, uint64_t now, OrderResult* result) noexcept nogil:
     cdef Order* order = &risk.market.orders[slot]
@@ -234,6 +243,11 @@ cdef int risk_check(
     cdef Finding found
     cdef Verdict* verdict
     groups_of(risk, order.position, &groups)
+    if risk.state.limited:
+        look_ahead(groups.account)
+        look_ahead(groups.desk)
+        look_ahead(groups.client)
+        look_ahead(groups.instrument)
     position_touch(risk, order.position)
     if risk.state.limited and unlikely(
             value > <int64_t>1 << VALUE_BITS or too_full(groups.account) or too_full(groups.desk) or too_full(groups.client)
