@@ -5,6 +5,10 @@ pass. An order is the time of one call by C function pointer in a C loop, as in 
 function that is compiled, on NumPy's records. Everything is measured by turns within a round, each after a run that is
 not timed, so that none finds the caches as another left them; figures are medians over rounds, in wall time, and the
 range stands behind. Starts are processes.
+
+"Decision" is what an order waits for in the engine, from its turn in a batch that has been parsed to its verdict
+(benchmarks/risk_market.py says how this is seen from outside): its own record, what the checks are to see of book,
+position and ledger, and the checks. Percentiles over 60,000 orders; a figure is the median over rounds.
 """
 
 import subprocess
@@ -18,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import risk_twin
+from benchmarks import risk_market, risk_twin
 from benchmarks.figures import Figure, main
 from engine._core.risk_records import EXPOSURE, FINDING, LIMITS, RISK_ORDER
 from engine.risk import ACCEPT, kernel
@@ -235,7 +239,24 @@ def measure(full: bool) -> Iterator[Figure]:
         if name in middle:
             yield Figure(f"risk/{name}", 1e9 / middle[name], "orders/s", note(name), {"ns": times[name]})
     yield Figure("risk/revalue", 1e9 / middle["revalue"], "positions/s", note("revalue"), {"ns": times["revalue"]})
+    yield from decisions(15 if full else 5)
     yield from starts()
+
+
+def decisions(rounds: int) -> Iterator[Figure]:
+    """Microseconds from an order's turn to its verdict, in batches and in a batch by itself, by turns."""
+    orders = risk_market.flow(70_000)
+    found: dict[int, list[Any]] = {1_000: [], 1: []}
+    for _ in range(rounds):
+        for size, percentiles in found.items():
+            waited = risk_market.waits(orders, size, warm=10_000)
+            percentiles.append(np.percentile(waited, [50, 99, 99.9]) / 1_000)
+    for size, percentiles in found.items():
+        what = "decision" if size > 1 else "decision, a batch by itself"
+        for place, percentile in enumerate(("p50", "p99", "p99.9")):
+            values = [float(each[place]) for each in percentiles]
+            note = f"{min(values):.2f} to {max(values):.2f} in {rounds} rounds"
+            yield Figure(f"risk/{what} {percentile}", median(values), "µs", note, {"us": values})
 
 
 def starts() -> Iterator[Figure]:

@@ -52,6 +52,7 @@ GATES: dict[str, Gate] = {
     "settled/100 k resting": Gate(1.5e6, 3e6),
     "risk/order": Gate(60, 35, at_most=True),
     "risk/times the twin": Gate(1.3, 1.0, at_most=True),
+    "risk/decision p99": Gate(2, 2, at_most=True),
     "risk/basket": Gate(40e6, 40e6),
     "risk/start, warm": Gate(2, 0.5, at_most=True),
     "recovery/10 M transfers": Gate(10, 3, at_most=True),

@@ -4,6 +4,7 @@
 """
 
 from libc.stdint cimport int64_t, uintptr_t
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from engine._core.order_codes cimport *
 from engine._core.risk_records cimport *
@@ -220,6 +221,56 @@ cdef int64_t twin(
 def addresses() -> tuple[int, int]:
     """Of the twin, and of the page in its order, which is what one would write first."""
     return <uintptr_t>&twin, <uintptr_t>&in_order
+
+
+# --- when verdicts fall -------------------------------------------------------------------------------
+
+cdef enum:
+    STAMPS_MAX = 1 << 16
+
+cdef Decide watched = NULL
+cdef int64_t[STAMPS_MAX] stamps
+cdef Py_ssize_t stamped = 0
+cdef bint refuses = False
+
+
+cdef int64_t watching(
+        const RiskOrder* order, const Limits* account, const Exposure* account_used, const Limits* desk, const Exposure* desk_used,
+        const Limits* client, const Exposure* client_used, const Limits* instrument, const Exposure* instrument_used,
+        Finding* out) noexcept nogil:
+    """Keeps the time at which the watched function has spoken; of every second order it then says that it is refused."""
+    global stamped
+    cdef timespec now
+    cdef int64_t said = watched(
+        order, account, account_used, desk, desk_used, client, client_used, instrument, instrument_used, out)
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    if stamped < STAMPS_MAX:
+        stamps[stamped] = <int64_t>now.tv_sec * SECOND + now.tv_nsec
+        stamped += 1
+    if refuses and stamped & 1:
+        return refuse(out, REASON_MAX_QUANTITY, SCOPE_ACCOUNT, 0, 0, 0) if said == ACCEPT else 0
+    return said
+
+
+def watch(size_t address, bint refusing) -> int:
+    """The address of a function that asks the one at `address` and keeps the time of each verdict, up to 65,536.
+
+    `refusing`: it refuses the first order, the third and so on.
+    """
+    global watched, refuses
+    watched, refuses = <Decide>address, refusing
+    return <uintptr_t>&watching
+
+
+def fallen(int64_t[::1] times) -> int:
+    """How many verdicts there were since this was last asked; their times, as of `time.perf_counter_ns`."""
+    global stamped
+    cdef Py_ssize_t count = min(stamped, times.shape[0])
+    cdef Py_ssize_t index
+    for index in range(count):
+        times[index] = stamps[index]
+    stamped = 0
+    return count
 
 
 def ask(
