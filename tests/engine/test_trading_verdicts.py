@@ -1,4 +1,4 @@
-"""Whole random logs replayed under other checks: what was decided stays decided. docs/RISK.md, "How it is done".
+"""Whole random logs replayed under other checks: what was decided stays decided (docs/decisions/0024-…).
 
 The worlds have limits that bite, so their logs hold many verdicts. Each replay is asked how often its own checks were
 called, which must be never; afterwards they must refuse the next order, so they were there.
