@@ -9,20 +9,21 @@ from engine._core.digest cimport digest_mix
 from engine._core.memory cimport memory_release, memory_reserve
 from engine._core.native cimport prefetch_write
 from engine._core.order_codes cimport *
-from engine._core.order_records cimport OrderResult
+from engine._core.order_records cimport OrderCommand, OrderResult
 from engine._core.records cimport Result
 from engine.listing cimport create_instrument, create_trading_account, update_instrument
-from engine.matching.market cimport NODES_PER_LEVEL, Due, Market, due_next, due_pop, market_create, market_destroy, market_rebuild
+from engine.matching.market cimport NODES_PER_LEVEL, Due, Market, due_next, due_pop, instrument_find, market_create, market_destroy, market_rebuild
 from engine.matching.records cimport *
 from engine.limit_commands cimport approve_limits, kill_switch, set_limits
 from engine.orders cimport *
 from engine.risk.exposure cimport fill_redone, fill_undone, revalue
+from engine.risk.records cimport Group, PositionRisk
 from engine.risk.store cimport risk_create, risk_destroy, risk_grow, risk_rebuild
 from engine.sessions cimport end_of_day, set_session
 from engine.settlement.busts cimport undo_trade
 from engine.settlement.fills cimport record_execution
 from engine.settlement.records cimport Execution, Position, Trade
-from engine.settlement.store cimport Clearing, clearing_create, clearing_destroy, clearing_rebuild, order_prefetch
+from engine.settlement.store cimport Clearing, clearing_create, clearing_destroy, clearing_rebuild, order_prefetch, position_find, trading_account_find
 
 cdef enum:
     SLICES_MOST = 1002              # of one iceberg: book.slices_of
@@ -185,12 +186,35 @@ cdef void follow_bust(Exchange* exchange, const Trade* trade, bint undone) noexc
             trade.sell_fee + trade.duty if sell else trade.buy_fee, sell)
 
 
+cdef inline void lines(void* first, size_t size) noexcept nogil:
+    cdef size_t line
+    for line in range(0, size, 64):
+        prefetch_write(<char*>first + line)
+
+
+cdef inline void look_ahead_position(Exchange* exchange, const OrderCommand* command) noexcept nogil:
+    """What only orders that are held to limits touch before they meet the book: it makes the others slower to find it twice."""
+    cdef Clearing* clearing = &exchange.clearing
+    cdef uint32_t account = trading_account_find(clearing, command.account_id)
+    cdef uint32_t instrument = instrument_find(&exchange.market, &command.symbol_0)
+    cdef uint32_t slot
+    if account == NONE or instrument == NONE:
+        return
+    slot = position_find(clearing, account, instrument)
+    if slot != NONE:
+        lines(&clearing.positions[slot], sizeof(Position))
+        lines(&exchange.risk.positions[slot], sizeof(PositionRisk))
+    lines(&exchange.risk.accounts[account], sizeof(Group))
+
+
 cdef inline void look_ahead_orders(Exchange* exchange, Batch batch, uint32_t item) noexcept nogil:
     """Items of a batch stand one behind the other whatever their requests are; what a later one will touch comes into the cache."""
     if item + AHEAD < batch.order_count:
         order_prefetch(
             &exchange.clearing, batch.orders[item + AHEAD].account_id, batch.orders[item + AHEAD].client_order_id_lo,
             batch.orders[item + AHEAD].client_order_id_hi)
+    if exchange.risk.state.limited and item + AHEAD // 2 < batch.order_count:
+        look_ahead_position(exchange, &batch.orders[item + AHEAD // 2])
 
 
 cdef inline void look_ahead_amends(Exchange* exchange, Batch batch, uint32_t item) noexcept nogil:
