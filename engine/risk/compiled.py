@@ -6,11 +6,11 @@ All is compiled for the records as they are, when it is first needed or by `warm
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 from types import FunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,26 +35,6 @@ TOTAL = np.dtype([("long_value", np.int64), ("short_value", np.int64), ("unreali
 
 OPTIONS: dict[str, Any] = {"error_model": "numpy"}
 """Divisions in our kernels are by what is not 0; this takes the test for it out of them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Kernels:
-    """The compiled functions, and how they came about."""
-
-    address: int
-    """Of `kernel.decide` as a C function: int64 of ten pointers."""
-    decide: Callable[..., int]
-    basket: Callable[..., int]
-    prepare: Callable[..., None]
-    basket_prepared: Callable[..., int]
-    basket_in_sequence: Callable[..., int]
-    revalue: Callable[..., int]
-    directory: Path | None
-    """Where compiled code is kept; None: nowhere."""
-    from_cache: int
-    """How many of them did not have to be compiled."""
-    keep: Any
-    """What must live as long as the address."""
 
 
 def rebuilt(function: Callable[..., Any], **names: Any) -> Callable[..., Any]:
@@ -114,46 +94,125 @@ def array(of: Any, dimensions: int = 1, *, readonly: bool = False) -> Any:
     return types.Array(of, dimensions, "C", readonly=readonly)
 
 
-def compile_all(directory: Path | None) -> Kernels:
-    """Every kernel of ours."""
+class Kernels:
+    """The compiled functions. What the engine calls is compiled at once, each door when it is first used."""
+
+    def __init__(self, directory: Path | None) -> None:
+        """`directory`: where compiled code is kept; None: nowhere."""
+        from numba import types
+
+        self.directory = directory
+        self._compiler = compiler = Compiler(directory)
+        self._helpers: dict[str, Any] = {}
+        for name in ("refuse", "saturated", "rate_used", "rate_may_fail", "scope_may_fail"):
+            function = rebuilt(getattr(kernel, name), **self._helpers)
+            self._helpers[name] = compiler.jit(function, inline=True)
+        self._helpers["refusal"] = compiler.jit(rebuilt(kernel.refusal, **self._helpers))
+        self._decide = rebuilt(kernel.decide, **self._helpers)
+        order, limits, exposure, finding = map(record, (RISK_ORDER, LIMITS, EXPOSURE, FINDING))
+        self._decide_type = types.int64(order, *(limits, exposure) * 4, finding)
+        self._callback = compiler.callback(self._decide, self._decide_type)
+        self.address: int = self._callback.address
+        """Of `kernel.decide` as a C function: int64 of ten pointers. Lives as long as this object."""
+
+    @property
+    def from_cache(self) -> int:
+        """How many functions did not have to be compiled."""
+        return sum(each.hits for each in self._compiler.caches)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        """Compile a door, for good."""
+        signatures = DOORS.get(name)
+        if signatures is None:
+            raise AttributeError(name)
+        with _lock:
+            if name not in self.__dict__:
+                function = self._decide if name == "decide" else rebuilt(getattr(loops, name), **self._inner)
+                self.__dict__[name] = self._compiler.jit(function, signatures(self))
+        return self.__dict__[name]  # type: ignore[no-any-return]
+
+    def all(self) -> None:
+        """Compile every door."""
+        for name in DOORS:
+            getattr(self, name)
+
+    @cached_property
+    def _inner(self) -> dict[str, Any]:
+        """What loops call."""
+        jit = self._compiler.jit
+        inner = {**self._helpers, "decide": jit(self._decide), "too_full": jit(loops.too_full, inline=True)}
+        inner["room_below"] = jit(loops.room_below, inline=True)
+        inner |= {"judge": jit(rebuilt(loops.judge, **inner)), "take_token": jit(loops.take_token)}
+        inner["part"] = jit(loops.part)
+        inner["converted"] = jit(rebuilt(loops.converted, **inner))
+        return inner
+
+    if TYPE_CHECKING:
+        decide: Callable[..., int]
+        basket: Callable[..., int]
+        prepare: Callable[..., None]
+        basket_prepared: Callable[..., int]
+        basket_in_sequence: Callable[..., int]
+        revalue: Callable[..., int]
+
+
+def _asked() -> list[Any]:
+    """Types of orders, limits, exposures and groups."""
     from numba import types
 
-    compiler = Compiler(directory)
-    helpers: dict[str, Any] = {}
-    for name in ("refuse", "saturated", "rate_used", "rate_may_fail", "scope_may_fail"):
-        helpers[name] = compiler.jit(rebuilt(getattr(kernel, name), **helpers), inline=True)
-    order, limits, exposure, finding = record(RISK_ORDER), record(LIMITS), record(EXPOSURE), record(FINDING)
-    helpers["refusal"] = compiler.jit(rebuilt(kernel.refusal, **helpers))
-    decide = rebuilt(kernel.decide, **helpers)
-    decide_type = types.int64(order, *(limits, exposure) * 4, finding)
-    callback = compiler.callback(decide, decide_type)
+    records = [array(record(each), readonly=True) for each in (RISK_ORDER, LIMITS, EXPOSURE)]
+    return [*records, array(types.int32, 2, readonly=True)]
 
-    inner = {**helpers, "decide": compiler.jit(decide), "too_full": compiler.jit(loops.too_full, inline=True)}
-    inner["room_below"] = compiler.jit(loops.room_below, inline=True)
-    inner |= {"judge": compiler.jit(rebuilt(loops.judge, **inner)), "take_token": compiler.jit(loops.take_token)}
-    numbers = array(types.int64, readonly=True)
-    asked = [array(each, readonly=True) for each in (order, limits, exposure)] + [array(types.int32, 2, readonly=True)]
-    answers = [array(types.int64), array(finding)]
-    in_order = [asked[0], asked[1], array(exposure), asked[3], numbers, array(types.int64, 2), array(order), *answers]
 
-    inner["part"] = compiler.jit(loops.part)
-    inner["converted"] = compiler.jit(rebuilt(loops.converted, **inner))
-    holdings = [array(record(each), readonly=True) for each in (HOLDING, TERMS)]
-    values = [array(record(each)) for each in (VALUATION, TOTAL)]
-    return Kernels(
-        address=callback.address,
-        decide=compiler.jit(decide, decide_type),
-        basket=compiler.jit(rebuilt(loops.basket, **inner), types.int64(*asked, *answers)),
-        prepare=compiler.jit(rebuilt(loops.prepare, **inner), types.void(*asked[1:3], array(types.int64, 2))),
-        basket_prepared=compiler.jit(
-            rebuilt(loops.basket_prepared, **inner), types.int64(*asked, array(types.int64, 2, readonly=True), *answers)
-        ),
-        basket_in_sequence=compiler.jit(rebuilt(loops.basket_in_sequence, **inner), types.int64(*in_order)),
-        revalue=compiler.jit(rebuilt(loops.revalue, **inner), types.int64(*holdings, *values)),
-        directory=directory,
-        from_cache=sum(each.hits for each in compiler.caches),
-        keep=(callback, compiler),
-    )
+def _answers() -> list[Any]:
+    """Types of verdicts and findings."""
+    from numba import types
+
+    return [array(types.int64), array(record(FINDING))]
+
+
+def _basket(_: Kernels) -> Any:
+    from numba import types
+
+    return types.int64(*_asked(), *_answers())
+
+
+def _prepare(_: Kernels) -> Any:
+    from numba import types
+
+    return types.void(*_asked()[1:3], array(types.int64, 2))
+
+
+def _basket_prepared(_: Kernels) -> Any:
+    from numba import types
+
+    return types.int64(*_asked(), array(types.int64, 2, readonly=True), *_answers())
+
+
+def _basket_in_sequence(_: Kernels) -> Any:
+    from numba import types
+
+    orders, limits, _exposures, groups = _asked()
+    more = [array(types.int64, readonly=True), array(types.int64, 2), array(record(RISK_ORDER))]
+    return types.int64(orders, limits, array(record(EXPOSURE)), groups, *more, *_answers())
+
+
+def _revalue(_: Kernels) -> Any:
+    from numba import types
+
+    given = [array(record(each), readonly=True) for each in (HOLDING, TERMS)]
+    return types.int64(*given, *(array(record(each)) for each in (VALUATION, TOTAL)))
+
+
+DOORS: dict[str, Callable[[Kernels], Any]] = {
+    "decide": lambda kernels: kernels._decide_type,  # noqa: SLF001
+    "basket": _basket,
+    "prepare": _prepare,
+    "basket_prepared": _basket_prepared,
+    "basket_in_sequence": _basket_in_sequence,
+    "revalue": _revalue,
+}
+"""Signatures of what Python calls."""
 
 
 def guarded(order: Any, limits: Any, exposure: Any, _out: Any) -> int:
@@ -184,15 +243,15 @@ def compile_check(check: Callable[..., int]) -> Any:
 
 
 _compiled: list[Kernels] = []
-_lock = Lock()
+_lock = RLock()
 
 
 def kernels(directory: Path | None = None) -> Kernels:
-    """The kernels of this process, compiled or loaded when they are first asked for.
+    """The kernels of this process, compiled or loaded when they are first asked for; doors when they are first used.
 
     `directory`: below which they are kept, by default the user's cache directory; only the first call has a say.
     """
     with _lock:
         if not _compiled:
-            _compiled.append(compile_all(cache.open_cache(directory)))
+            _compiled.append(Kernels(cache.open_cache(directory)))
         return _compiled[0]

@@ -27,6 +27,7 @@ with warnings.catch_warnings(record=True) as met:
     {checks}
     risk.warm(Path(sys.argv[1]))
     from engine.risk.compiled import kernels
+    kernels().all()
 from engine._core.risk_records import EXPOSURE, FINDING, LIMITS, RISK_ORDER
 order, limits, exposures = np.zeros(1, RISK_ORDER), np.zeros(4, LIMITS), np.zeros(4, EXPOSURE)
 limits["kill_switch"][2] = 1
