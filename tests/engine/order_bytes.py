@@ -16,7 +16,8 @@ import numpy as np
 from engine import Batch, CapacityError, Engine, log_record, order_requests, requests
 from engine._core import order_records, records
 from engine.order_results import InstrumentFlag, OrderStatus, Reason, Session
-from tests.engine.trading_subjects import LIMITS, array, words
+from tests.engine.trading_arrays import array, words
+from tests.engine.trading_subjects import LIMITS
 from tests.models.records import Account, Transfer, account_array, transfer_array
 
 CASH, COIN, SHARE, FUTURE = 1, 2, 3, 4
