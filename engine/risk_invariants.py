@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _NONE = 0xFFFFFFFF
 _NEUTRAL = 2
 _SELL = 1
+_HELD_MAX = 2**61
 _VALUE_MAX = 2**56
 _RATE = 1_000_000
 _BY_ITSELF = {"kill_switch"}
@@ -116,10 +117,11 @@ def _add_positions(engine: "Engine", groups: dict[str, Records], sums: dict[tupl
             _require(quantity == held, f"position {number}: {quantity} in its row, {held} in the books")
         worth = basis
         if row["mark"]:
-            worth = _notional(instrument, int(row["mark"]), abs(quantity)) * (-1 if quantity < 0 else 1)
+            notional = min(_notional(instrument, int(row["mark"]), abs(quantity)), _HELD_MAX)
+            worth = -notional if quantity < 0 else notional
         expected = {
             "value": _clamped(worth, rate),
-            "unrealised": _clamped(worth - basis, rate),
+            "unrealised": _clamped(max(-_HELD_MAX, min(worth - basis, _HELD_MAX)), rate),
             "realised_value": _clamped(int(row["realised"]), rate),
         }
         found = {name: int(row[name]) for name in expected}

@@ -18,14 +18,14 @@ from tests.crash import views
 from tests.crash.findings import Finding, Findings
 from tests.crash.trading import LEDGERS, SYMBOLS
 from tests.crash.views import Json
-from tests.engine.trading_subjects import MANY, Fast, Plain, order_results, wanted
+from tests.engine.trading_subjects import ITEMS, MANY, Fast, Plain, order_results, wanted
 from tests.models.trading import Trading
 from tests.models.trading_records import Fill, Order, OrderResult, Trade
 
 KINDS = {
     1: "create_accounts", 2: "create_transfers", 3: "update_accounts", 5: "create_instruments",
     7: "create_trading_accounts", 8: "submit_orders", 9: "cancel_orders", 10: "replace_orders", 11: "mass_cancel",
-    12: "set_session", 13: "end_of_day", 14: "bust_trades",
+    12: "set_session", 13: "end_of_day", 14: "bust_trades", 15: "set_limits",
 }  # fmt: skip
 PLAIN = {"create_accounts", "create_transfers", "update_accounts"}
 FUTURES = ("TA701",)
@@ -106,7 +106,8 @@ class Market:
             method = KINDS.get(request["kind"], "")
             if not method or (method in PLAIN and method != "update_accounts" and not _in_the_market(request["items"])):
                 continue
-            items = views.logged(method, request["items"], request["links"])
+            more = request["limit_values"] if method == "set_limits" else request["links"]
+            items = views.logged(method, request["items"], more)
             self._request(f"row {seq}, {method}", method, items, request["scope"], batch, index, row)
             self.compared += 1
         if row:
@@ -144,15 +145,22 @@ class Market:
         if method in {"create_instruments", "create_trading_accounts"}:
             getattr(self.model, method)(items, self.model._time)
             return
+        if method == "set_limits":
+            self.model.set_limits(items, self.model._time)
+            return
         results, fills = order_requests.answers(batch, index)
+        verdicts = order_requests.verdicts(batch)
         if method in {"mass_cancel", "set_session", "end_of_day"}:
             shown: Any = views.single_result(method, results)
         elif method == "bust_trades":
             shown = views.trade_results(results, fills)
         else:
-            shown = views.order_results(results, fills)
+            shown = views.order_results(results, fills, verdicts, items)
         row[method, views.without_sessions(items)].append(shown)
-        answered = order_results(results, fills)
+        answered = order_results(results, fills, verdicts)
+        self.model.times.clear()
+        if method in ITEMS:
+            self.model.times.extend(int(timestamp) for timestamp in results["timestamp"])
         expected = self._expected(method, items, scope)
         if answered != expected:
             self._differs(f"{where}: {_first_difference(answered, expected)}")
@@ -190,6 +198,7 @@ class Market:
             ("books", [fast.book(symbol) for symbol in symbols], [plain.book(symbol) for symbol in symbols]),
             ("positions", fast.positions(FUTURES), plain.positions(FUTURES)),
             ("trades", fast.trades(after), plain.trades(after)),
+            ("limits and exposures", fast.limits(), plain.limits()),
         ):
             if one != other:
                 self._differs(f"{what}: {_first_difference(one, other)}")

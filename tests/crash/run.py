@@ -427,7 +427,7 @@ def write_channels(directory: Path) -> Path:
     """Write the file of the channel that desks log on to whose orders go with their connections."""
     path = directory / "channels.toml"
     digest = sha256(bytes(16) + KEY.encode()).hexdigest()
-    permissions = ["read", "accounts", "transfers", "trade", "market_data", "market_admin"]
+    permissions = ["read", "accounts", "transfers", "trade", "market_data", "market_admin", "risk"]
     path.write_text(f'[channels.{CHANNEL}]\npermissions = {permissions}\nkey = "sha256${bytes(16).hex()}${digest}"\n')
     return path
 
@@ -437,7 +437,7 @@ def set_up_market(channel: Channel) -> None:
     for method, params in set_up():
         result = channel.call(method, params).result
         for each in result if isinstance(result, list) else [result]:
-            if each["status"] not in {"created", "done"}:
+            if each["status"] not in {"created", "done", "limits_set"}:
                 raise StuckError(f"the market cannot be set up: {method}: {each}")
 
 

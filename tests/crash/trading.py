@@ -68,6 +68,15 @@ MARKET: Final = {10: "auction", 24: "continuous", 40: "pre_open", 46: "continuou
 DAY: Final = ("day", *("morning",) * len(SYMBOLS))
 """How each round of its pattern ends."""
 
+LIMITS: Final = (
+    {"scope": "default", "open_orders": 40, "order_to_trade_free": 500, "order_to_trade": 20},
+    {"scope": "account", "id": POOR, "max_notional": 150_000, "order_rate": 20, "order_burst": 30},
+    {"scope": "instrument", "id": "COIN", "price_collar": 1_500},
+    {"scope": "instrument", "id": "SHARE", "max_quantity": 600},
+    {"scope": "account", "id": 7_005, "gross_exposure": 30_000_000, "daily_loss": 200_000, "duplicate_order": 10**9},
+)
+"""What orders are held to, so that some are refused: the log has verdicts."""
+
 WRITES: Final = frozenset(
     {"submit_orders", "cancel_orders", "replace_orders", "mass_cancel", "set_session", "end_of_day", "bust_trades",
      "correct_trades", "update_accounts"}
@@ -150,6 +159,7 @@ def set_up() -> list[tuple[str, Any]]:
             ],
         ),
         *(("set_session", {"instrument": symbol, "state": "continuous"}) for symbol in SYMBOLS),
+        ("set_limits", list(LIMITS)),
     ]
 
 

@@ -26,6 +26,7 @@ from engine.order_results import (
 )
 from tests.engine.trading_subjects import text
 from tests.models.records import Account, Transfer, Update
+from tests.models.risk_records import LimitScope, SetLimits
 from tests.models.trading_records import (
     Amend,
     InstrumentTerms,
@@ -65,16 +66,17 @@ def _reason(view: Any) -> Json:
 # --- answers ------------------------------------------------------------------------------------------
 
 
-def order_results(results: Records, fills: Records) -> list[Json]:
-    """Results of submit_orders, cancel_orders, replace_orders."""
+def order_results(results: Records, fills: Records, verdicts: Records, items: Sequence[Any]) -> list[Json]:
+    """Results of submit_orders, cancel_orders, replace_orders; `items`: what was asked, as the model's tuples."""
     answers = []
-    for result in results:
+    for result, item in zip(results, items, strict=True):
         first = int(result["fill_first"])
         exists = result["status"] == OrderStatus.EXISTS
         answers.append(
             {
                 "status": name(OrderStatus(result["status"])),
                 **_reason(result),
+                **(_limit(verdicts[first], item) if result["reserved"] else {}),
                 **({"order_status": name(OrderStatus(result["order_status"]))} if exists else {}),
                 **_numbers(result, "order_id", "cum_quantity", "leaves_quantity"),
                 "fills": [
@@ -85,6 +87,28 @@ def order_results(results: Records, fills: Records) -> list[Json]:
             }
         )
     return answers
+
+
+def _limit(verdict: Any, item: Any) -> Json:
+    """What is told of the limit that refused an order or replace."""
+    scope = LimitScope(verdict["scope"])
+    used, value = int(verdict["used"]), int(verdict["limit"])
+    whose: Json = {}
+    if scope == LimitScope.ACCOUNT:
+        whose = {"id": item.account_id}
+    elif scope == LimitScope.INSTRUMENT and isinstance(item, NewOrder):
+        whose = {"id": item.symbol}
+    return {
+        "limit": {
+            "name": name(Reason(verdict["reason"])),
+            "scope": name(scope),
+            **whose,
+            "value": value,
+            "used": used,
+            "asked": int(verdict["asked"]),
+            "headroom": max(value - used, 0),
+        }
+    }
 
 
 def trade_results(results: Records, _: Records) -> list[Json]:
@@ -240,6 +264,12 @@ def _logged_item(method: str, item: Any, links: Records) -> Any:
         case "mass_cancel":
             side = {0: None, 1: Side.BUY, 2: Side.SELL}[int(item["sides"])]
             return MassCancel(int(item["account_id"]), text(item), int(item["session"]), side)
+        case "set_limits":
+            mine = links[int(item["value_first"]) : int(item["value_first"]) + int(item["value_count"])]
+            values = tuple((int(x["name"]), None if x["unset"] else int(x["value"])) for x in mine)
+            scope = LimitScope(item["scope"])
+            whose = int(item["id_0"]) if scope == LimitScope.ACCOUNT else text(item, "id")
+            return SetLimits(scope, whose, values, text(item), text(item, "actor"))
         case "set_session":
             return SessionChange(text(item), Session(item["state"]), bool(item["flags"] & SessionFlag.NO_CANCEL))
         case "end_of_day":
