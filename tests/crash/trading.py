@@ -119,7 +119,7 @@ def guarded(client: int) -> bool:
 # --- before the clients start -------------------------------------------------------------------------
 
 
-def set_up() -> list[tuple[str, Any]]:
+def set_up(*, limited_orders: bool = True) -> list[tuple[str, Any]]:
     """Return the requests that make the market."""
     limited = ["debits_must_not_exceed_credits"]
     owned = sorted({(ledger_account(account, ledger), ledger) for account in ACCOUNTS for ledger in HOUSE})
@@ -159,7 +159,7 @@ def set_up() -> list[tuple[str, Any]]:
             ],
         ),
         *(("set_session", {"instrument": symbol, "state": "continuous"}) for symbol in SYMBOLS),
-        ("set_limits", list(LIMITS)),
+        *([("set_limits", list(LIMITS))] if limited_orders else []),
     ]
 
 
