@@ -5,155 +5,65 @@
     stop    not ready > listen (accept no more) > batcher (finish what was accepted, reply) > snapshots (a last one) >
             journal > postgres > lock > http
 
-Each step is named in the log with the time it took. The TCP port opens when everything before it is done, so whoever
-gets an answer to `ping` can write. SIGTERM or SIGINT stop in order; a second one, or the time limit, cuts the stop
-short: connections are dropped, the database is still closed. Nothing acknowledged is lost either way.
+The steps' way is `server.process`'s. The TCP port opens when everything before it is done, so whoever gets an answer to
+`ping` can write. When a stop is cut short, connections are dropped, and the database is still closed. Nothing
+acknowledged is lost either way.
 """
 
 import asyncio
-import fcntl
-import gc
-import json
 import os
 import secrets
-import signal
 import ssl
 import time
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from enum import IntEnum
-from http import HTTPStatus
 from importlib.metadata import version
-from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
-import uvloop
 
 from engine import SCOPE_RANGE, Batch, Engine, log_record, order_requests
 from engine._core.order_records import MASS_CANCEL_COMMAND
-from engine.errors import CapacityError, EngineError, InvariantError
 from engine.order_results import SESSION_ANY
 from engine.requests import append_scope
-from server import checks, logs
+from server import checks, logs, process
 from server.acceptor import Acceptor, tls_context
 from server.batcher import Batcher, Boundary
-from server.channels import Channels, ChannelsError
+from server.channels import Channels
 from server.feed import Feed
-from server.http import HttpServer
-from server.journal import (
-    Fenced,
-    Journal,
-    JournalError,
-    LogDamaged,
-    LogLost,
-    PostgresUnavailable,
-    PrivatePostgres,
-    UnsafeDatabase,
-)
-from server.metrics import Metrics
+from server.journal import Journal, PrivatePostgres
+from server.process import Exit, InUseError, Process, Step, exit_code_of
 from server.profiles import terms_today
-from server.recovery import ReplayError, catch_up, recover
+from server.recovery import catch_up, recover
 from server.settings import Settings, SettingsError
 from server.snapshots import Snapshots, Snapshotter
 from server.wire import Profiles
+
+__all__ = ["Exit", "Server", "exit_code_of", "run"]
 
 LOOK_SECONDS = 0.05
 """How often expiries, deadlines and a slow database are looked at."""
 DISK_SECONDS = 1.0
 PROTOCOL = "protocol 1"
 
-logs.OURS += [JournalError, EngineError, ReplayError, SettingsError, ChannelsError]
 
-
-class Exit(IntEnum):
-    """Exit codes of `tongbao serve`, documented in docs/OPERATIONS.md."""
-
-    STOPPED = 0
-    """Stopped in order."""
-    FAULT = 1
-    """A fault of ours; the log line names it."""
-    SETTINGS = 2
-    """A setting, the channels file or a certificate is wrong."""
-    IN_USE = 3
-    """Another server uses data_dir, or a port is taken."""
-    DATABASE = 4
-    """PostgreSQL cannot be started or reached, or its settings could lose commits."""
-    LOG_DAMAGED = 5
-    """A log row is missing, damaged, of a newer format, or does not give the state it gave."""
-    FENCED = 6
-    """Another leader has taken over the log."""
-    LOG_LOST = 7
-    """Acknowledged rows are gone from the log. Do not start again before a person has decided."""
-    INVARIANT = 8
-    """The books do not balance in memory. The log is good; a restart rebuilds the state from it."""
-    CAPACITY = 9
-    """The log holds more than the capacities allow."""
-    CUT_SHORT = 10
-    """The stop was cut short by a second signal or its time limit."""
-
-
-def exit_code_of(error: BaseException) -> Exit:
-    """Return the exit code that tells an error."""
-    for kinds, code in (
-        ((SettingsError, ChannelsError), Exit.SETTINGS),
-        ((InUseError,), Exit.IN_USE),
-        ((PostgresUnavailable, UnsafeDatabase), Exit.DATABASE),
-        ((LogDamaged, ReplayError), Exit.LOG_DAMAGED),
-        ((Fenced,), Exit.FENCED),
-        ((LogLost,), Exit.LOG_LOST),
-        ((InvariantError,), Exit.INVARIANT),
-        ((CapacityError,), Exit.CAPACITY),
-    ):
-        if isinstance(error, kinds):
-            return code
-    return Exit.FAULT
-
-
-class InUseError(Exception):
-    """The data directory or a port belongs to somebody else."""
-
-
-logs.OURS.append(InUseError)
-
-
-class Step(NamedTuple):
-    """One step of the start and what undoes it."""
-
-    name: str
-    start: Callable[[], Awaitable[None]]
-    stop: Callable[[], Awaitable[None]] | None
-
-
-class Server:
+class Server(Process):
     """One server process. `run` starts it, waits, stops it and returns the exit code."""
 
     def __init__(self, settings: Settings) -> None:
+        super().__init__(settings.data_dir, (settings.http_host, settings.http_port), settings.stop_seconds)
         self.settings = settings
-        self.metrics = Metrics()
-        self.state = "starting"
-        """starting, ready, stopping, stopped or failed."""
-        self.step = ""
         self.port = 0
-        self.http_port = 0
-        self._began = time.monotonic()
-        self._log = logs.get()
-        self._stop = asyncio.Event()
-        self._cut = asyncio.Event()
-        self.fatal: BaseException | None = None
         self._progress = (0, 0)
-        self._done: list[Step] = []
-        self._lock = -1
         self._releasing: asyncio.Task[None] | None = None
         self._disk_looked = 0.0
         self._snapshot_behind = 0
         """Serial of the batch that asked for a snapshot; 0 = none did."""
         self._looker: asyncio.TimerHandle | None = None
         self.postgres: PrivatePostgres | None = None
-        self._steps = [
-            Step("http", self._start_http, self._stop_http),
+        self.steps = [
+            Step("http", self.start_http, self.stop_http),
             Step("channels", self._start_channels, None),
-            Step("lock", self._start_lock, self._stop_lock),
+            Step("lock", self.start_lock, self.stop_lock),
             Step("postgres", self._start_postgres, self._stop_postgres),
             Step("journal", self._start_journal, self._stop_journal),
             Step("recovery", self._start_recovery, None),
@@ -165,151 +75,40 @@ class Server:
             Step("listen", self._start_listen, self._stop_listen),
         ]
 
-    # --- the whole -------------------------------------------------------------------------------
+    # --- what Process asks ---------------------------------------------------------------------------
 
-    async def run(self) -> Exit:
-        """Start, serve until a signal or a fault, stop."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._on_signal, number)
-        starting = asyncio.create_task(self.start())
-        stopping = asyncio.create_task(self._stop.wait())
-        await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
-        code = Exit.STOPPED
-        if not starting.done():
-            starting.cancel()
-        try:
-            await starting
-        except asyncio.CancelledError:
-            self._log.info("start_interrupted", step=self.step)
-        except Exception as error:  # noqa: BLE001 - every fault has its exit code
-            code = self._report(error)
-        else:
-            await stopping
-        stopping.cancel()
-        if self.fatal is not None:
-            code = self._report(self.fatal)
-        if not await self.stop():
-            code = code or Exit.CUT_SHORT
-        self._log.info("stopped", exit_code=int(code))
-        return code
+    @property
+    def ready(self) -> bool:
+        """Whether requests are answered just now."""
+        return self.state == "ready" and not self.batcher.stalled
 
-    async def start(self) -> None:
-        """Do the steps of the start; whatever is raised, `stop` must follow."""
-        for step in self._steps:
-            self.step = step.name
-            began = time.monotonic()
-            # Noted before it starts: what has begun must be undone.
-            self._done.append(step)
-            await step.start()
-            self._log.info("started", step=step.name, seconds=round(time.monotonic() - began, 3))
-        # What lives now lives as long as the process: the collector need not look at it again.
-        gc.collect()
-        gc.freeze()
-        self.state, self.step = "ready", ""
-        self._write_ports()
-        seconds = time.monotonic() - self._began
-        self.metrics.gauges["start_seconds"] = lambda: seconds
-        self._log.info(
-            "ready",
-            seconds=round(seconds, 3),
-            host=self.settings.host,
-            port=self.port,
-            http_port=self.http_port,
-            seq=self.batcher.seq,
-            epoch=self.journal.epoch,
-            pid=os.getpid(),
-            accounts=self.engine.accounts,
-            transfers=self.engine.transfers,
-        )
+    def health(self) -> dict[str, object]:
+        """Say how far a start has come, or what is the matter."""
+        if self.step in {"recovery", "takeover"}:
+            return {"row": self._progress[0], "rows": self._progress[1]}
+        return {"reason": "the database does not answer"} if self.state == "ready" and not self.ready else {}
 
-    async def stop(self) -> bool:
-        """Undo what was started, in reverse order; False when that was cut short."""
-        if self.state != "failed":
-            self.state = "stopping"
-        self._cut.clear()
-        limit = asyncio.create_task(asyncio.sleep(self.settings.stop_seconds))
-        cut = asyncio.create_task(self._cut.wait())
-        orderly = True
-        for step in reversed(self._done):
-            if step.stop is None:
-                continue
-            self.step = step.name
-            began = time.monotonic()
-            # Once cut short, the rest gets a moment each: to drop connections and to tell the database.
-            work = asyncio.create_task(self._guarded(step))
-            waits = {work} if not orderly else {work, limit, cut}
-            await asyncio.wait(waits, timeout=None if orderly else 7.0, return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
-                if orderly:
-                    self._log.warning(
-                        "stop_cut_short", step=step.name, reason="signal" if cut.done() else "stop_seconds"
-                    )
-                orderly = False
-                self._abort()
-                work.cancel()
-                await asyncio.wait({work}, timeout=7.0)
-            self._log.info("stopped_step", step=step.name, seconds=round(time.monotonic() - began, 3))
-        limit.cancel()
-        cut.cancel()
-        self.state = "stopped"
-        return orderly
+    def when_ready(self) -> dict[str, Any]:
+        """Tell local commands and the log where it listens."""
+        self.write_ports(self.settings.host, self.port)
+        return {
+            "host": self.settings.host,
+            "port": self.port,
+            "http_port": self.http_port,
+            "seq": self.batcher.seq,
+            "epoch": self.journal.epoch,
+            "accounts": self.engine.accounts,
+            "transfers": self.engine.transfers,
+        }
 
-    async def _guarded(self, step: Step) -> None:
-        assert step.stop is not None
-        try:
-            await step.stop()
-        except Exception as error:  # noqa: BLE001 - the steps after it must be undone too
-            self._log.error("stop_failed", step=step.name, **logs.fault(error))
-
-    def _on_signal(self, number: signal.Signals) -> None:
-        self._log.info("signal", signal=signal.Signals(number).name)
-        if self._stop.is_set():
-            self._cut.set()
-        self._stop.set()
-
-    def _on_fatal(self, error: BaseException) -> None:
-        """Stop at once: nothing more is answered."""
-        if self.fatal is None:
-            self.fatal = error
-            self.state = "failed"
-            self._abort()
-            self._stop.set()
-
-    def _abort(self) -> None:
+    def abort(self) -> None:
+        """Answer nothing more."""
         if hasattr(self, "batcher"):
             self.batcher.stop()
         if hasattr(self, "acceptor"):
             self.acceptor.abort()
 
-    def _report(self, error: BaseException) -> Exit:
-        code = exit_code_of(error)
-        self.state = "failed"
-        self._log.error("failed", step=self.step, exit_code=int(code), **logs.fault(error))
-        return code
-
-    # --- the steps -------------------------------------------------------------------------------
-
-    async def _start_http(self) -> None:
-        self._http = HttpServer(
-            {
-                "/health/live": lambda: (HTTPStatus.OK, "application/json", b'{"live":true}\n'),
-                "/health/ready": self._ready,
-                "/metrics": lambda: (
-                    HTTPStatus.OK,
-                    "text/plain; version=0.0.4; charset=utf-8",
-                    self.metrics.exposition(),
-                ),
-            }
-        )
-        self.metrics.gauges["ready"] = lambda: float(self.ready)
-        try:
-            self.http_port = await self._http.start(self.settings.http_host, self.settings.http_port)
-        except OSError as error:
-            raise InUseError(f"http_port: {self.settings.http_port} cannot be opened: {error.strerror}") from None
-
-    async def _stop_http(self) -> None:
-        await self._http.stop()
+    # --- the steps -----------------------------------------------------------------------------------
 
     async def _start_channels(self) -> None:
         """Read everything that may be wrong in files before anything is touched."""
@@ -326,34 +125,6 @@ class Server:
                 self._tls = tls_context(settings.tls_cert, settings.tls_key)
             except (OSError, ssl.SSLError) as error:
                 raise SettingsError(f"tls_cert: {type(error).__name__} while loading tls_cert and tls_key") from None
-
-    async def _start_lock(self) -> None:
-        directory = self.settings.data_dir
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = os.open(directory / "tongbao.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InUseError(f"data_dir: {directory} is used by another server") from None
-        os.ftruncate(self._lock, 0)
-        os.write(self._lock, f"{os.getpid()}\n".encode())
-        self._ports_file().unlink(missing_ok=True)
-
-    async def _stop_lock(self) -> None:
-        if self._lock >= 0:
-            self._ports_file().unlink(missing_ok=True)
-            os.close(self._lock)
-
-    def _ports_file(self) -> Path:
-        return self.settings.data_dir / "server.json"
-
-    def _write_ports(self) -> None:
-        """Tell local commands where this server listens."""
-        path = self._ports_file()
-        temporary = path.with_suffix(".writing")
-        where = {"pid": os.getpid(), "host": self.settings.host, "port": self.port, "http_port": self.http_port}
-        temporary.write_text(json.dumps(where) + "\n", "utf-8")
-        temporary.replace(path)
 
     async def _start_postgres(self) -> None:
         if self.settings.database_url:
@@ -475,7 +246,7 @@ class Server:
             digest_every=settings.digest_every,
             # On a single CPU it would keep from working whom it waits for.
             spin_seconds=settings.spin_microseconds / 1e6 if len(os.sched_getaffinity(0)) > 1 else 0.0,
-            on_fatal=self._on_fatal,
+            on_fatal=self.on_fatal,
             on_boundary=self._on_boundary,
             feed=self.feed,
         )
@@ -497,7 +268,7 @@ class Server:
         if not hasattr(self, "acceptor"):
             return
         if self.fatal is not None:
-            self._abort()
+            self.abort()
         else:
             self.acceptor.end_input()
             await self.batcher.settle()
@@ -573,23 +344,6 @@ class Server:
         else:
             self._log.info("log_released", count=partitions, seq=oldest - 1, kind=self.settings.log_retention)
 
-    @property
-    def ready(self) -> bool:
-        """Whether requests are answered just now."""
-        return self.state == "ready" and not self.batcher.stalled
-
-    def _ready(self) -> tuple[HTTPStatus, str, bytes]:
-        ready = self.ready
-        body: dict[str, object] = {"ready": ready, "state": self.state}
-        if self.step:
-            body["step"] = self.step
-        if self.step in {"recovery", "takeover"}:
-            body["row"], body["rows"] = self._progress
-        if self.state == "ready" and not ready:
-            body["reason"] = "the database does not answer"
-        status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
-        return status, "application/json", json.dumps(body).encode() + b"\n"
-
     def _set_gauges(self) -> None:
         batcher, engine, snapshotter = self.batcher, self.engine, self.snapshotter
         self.metrics.channel_requests = self.acceptor.channel_numbers
@@ -659,15 +413,4 @@ class Server:
 
 def run(settings: Settings) -> int:
     """Run a server in this process until it stops; return the exit code (see `Exit`)."""
-
-    async def main() -> Exit:
-        server = Server(settings)
-
-        def trimmed(count: int) -> None:
-            server.metrics.log_lines_trimmed += count
-
-        logs.configure(settings.log_format, settings.log_level, trimmed)
-        return await server.run()
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return int(runner.run(main()))
+    return process.run(lambda: Server(settings), settings.log_format, settings.log_level)

@@ -7,7 +7,7 @@ plain arguments. The table in docs/OPERATIONS.md is rendered from here, and a te
 
 import ipaddress
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, Self, get_args, get_type_hints
@@ -215,19 +215,20 @@ class Settings:
             if name not in known:
                 raise SettingsError(f"{name}: there is no such setting")
             if value is not None:
-                given[name] = _converted(known[name], value)
+                given[name] = _converted(cls, known[name], value)
         for name, item in known.items():
             if name not in given and (text := environment.get(variable_of(item))) not in {None, ""}:
-                given[name] = _converted(item, text)
+                given[name] = _converted(cls, item, text)
         profile = given.get("profile", "standard")
         return cls(**(PROFILES.get(profile, {}) | given))
 
     def __post_init__(self) -> None:
         for item in fields(self):
-            _check_value(item, getattr(self, item.name))
-        self._check_relations()
+            _check_value(type(self), item, getattr(self, item.name))
+        self.check_relations()
 
-    def _check_relations(self) -> None:
+    def check_relations(self) -> None:
+        """Raise SettingsError for settings that contradict each other."""
         if self.dev:
             for name in ("host", "http_host"):
                 if not _is_loopback(getattr(self, name)):
@@ -267,13 +268,13 @@ def variable_of(item: "Field[Any]") -> str:
     return item.metadata["variable"] or f"TONGBAO_{item.name.upper()}"
 
 
-def _type_of(item: "Field[Any]") -> Any:
-    return get_type_hints(Settings)[item.name]
+def _type_of(of: type[Settings], item: "Field[Any]") -> Any:
+    return get_type_hints(of)[item.name]
 
 
-def _converted(item: "Field[Any]", value: Any) -> Any:
+def _converted(of: type[Settings], item: "Field[Any]", value: Any) -> Any:
     """Turn a flag or the text of a variable into the setting's type."""
-    kind = _type_of(item)
+    kind = _type_of(of, item)
     if kind is bool:
         if isinstance(value, bool):
             return value
@@ -292,8 +293,8 @@ def _converted(item: "Field[Any]", value: Any) -> Any:
     return value if isinstance(value, str) else str(value)
 
 
-def _check_value(item: "Field[Any]", value: Any) -> None:
-    kind = _type_of(item)
+def _check_value(of: type[Settings], item: "Field[Any]", value: Any) -> None:
+    kind = _type_of(of, item)
     if kind is int:
         if not isinstance(value, int) or isinstance(value, bool):
             raise SettingsError(f"{item.name}: {value!r} is not a whole number")
@@ -315,10 +316,12 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def table() -> str:
-    """Render the settings as the Markdown table of docs/OPERATIONS.md."""
+def table(of: type[Settings] = Settings, names: Collection[str] | None = None) -> str:
+    """Render the settings, or some of them, as the Markdown table of docs/OPERATIONS.md."""
     lines = ["| setting | variable | default | meaning |", "|---|---|---|---|"]
-    for item in fields(Settings):
+    for item in fields(of):
+        if names is not None and item.name not in names:
+            continue
         default = item.default
         assert default is not MISSING
         if isinstance(default, bool):

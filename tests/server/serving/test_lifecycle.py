@@ -253,7 +253,7 @@ def test_one_server_per_data_directory_and_port(data_dir: Path, tmp_path: Path) 
             check=False,  # type: ignore[union-attr]
         )
         assert other.returncode == Exit.IN_USE
-        assert b"is used by another server" in other.stderr
+        assert b"is used by another process" in other.stderr
         for name in ("TONGBAO_HTTP_PORT", "TONGBAO_PORT"):
             taken = server.environment | {
                 "TONGBAO_DATA_DIR": str(tmp_path / "other"),
