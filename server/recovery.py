@@ -7,7 +7,7 @@ Rows are read and verified in the event loop while a thread decodes and applies 
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -71,24 +71,31 @@ async def recover(
     *,
     hash_key: bytes,
     progress: Callable[[int, int], None] = lambda _, __: None,
+    at_most: int | None = None,
 ) -> Recovered:
     """Restore the newest good snapshot and apply the log's tail. `progress` gets (row, newest row) now and then.
 
+    `at_most`: no snapshot newer than this row is taken.
     Raises LogLost when a snapshot is newer than the log, LogDamaged or ReplayError naming the row, CapacityError when
     the capacities are smaller than what the log holds.
     """
-    recovered = await _restore(log, snapshots, limits, hash_key)
+    recovered = await restore(log, snapshots, limits, hash_key=hash_key, at_most=at_most)
     await catch_up(log, recovered, progress)
     return recovered
 
 
-async def _restore(log: ReadableLog, snapshots: Snapshots, limits: Limits, hash_key: bytes) -> Recovered:
+async def restore(
+    log: ReadableLog, snapshots: Snapshots, limits: Limits, *, hash_key: bytes, at_most: int | None = None
+) -> Recovered:
+    """Restore the newest good snapshot that is not newer than row `at_most`; without one, an empty engine at row 0."""
     for manifest in await asyncio.to_thread(snapshots.newest_first):
         if manifest.seq > log.head.seq:
             raise LogLost(
                 f"the log ends at row {log.head.seq}, and there is a snapshot of row {manifest.seq}: "
                 "rows that were acknowledged are gone"
             )
+        if at_most is not None and manifest.seq > at_most:
+            continue
         if manifest.format > log_record.FORMAT:
             raise ReplayError(
                 manifest.seq,
@@ -152,7 +159,7 @@ async def catch_up(
             if len(chunk) >= CHUNK_ROWS or size >= CHUNK_BYTES:
                 if applying is not None:
                     await applying
-                applying = asyncio.create_task(asyncio.to_thread(_apply, recovered, chunk, batch))
+                applying = asyncio.create_task(asyncio.to_thread(apply_rows, recovered, chunk, batch))
                 chunk, size = [], 0
                 if (now := time.monotonic()) - said >= PROGRESS_SECONDS:
                     said = now
@@ -161,7 +168,7 @@ async def catch_up(
             await applying
             applying = None
         if chunk:
-            await asyncio.to_thread(_apply, recovered, chunk, batch)
+            await asyncio.to_thread(apply_rows, recovered, chunk, batch)
     finally:
         if applying is not None:
             # A thread cannot be cancelled: let it end before anybody else touches the engine.
@@ -180,10 +187,22 @@ async def catch_up(
     )
 
 
-def _apply(recovered: Recovered, rows: list[Row], batch: Batch) -> None:
+def _ignore(_: Row, __: Batch | None) -> None:
+    """Nobody wants to know."""
+
+
+def apply_rows(
+    recovered: Recovered, rows: Iterable[Row], batch: Batch, applied: Callable[[Row, Batch | None], None] = _ignore
+) -> None:
+    """Apply verified rows behind `recovered.seq`, in order. `batch` is used for each, and emptied.
+
+    `applied` is called behind each row, with its batch and the batch's answers, or None for a row that is no batch.
+    Raises ReplayError, CapacityError.
+    """
     engine = recovered.engine
     for row in rows:
-        if row.kind == Kind.BATCH:
+        has_batch = row.kind == Kind.BATCH
+        if has_batch:
             if row.format > log_record.FORMAT:
                 raise ReplayError(row.seq, f"is of format {row.format}, newer than this build's {log_record.FORMAT}")
             if row.digest is not None:
@@ -202,3 +221,4 @@ def _apply(recovered: Recovered, rows: list[Row], batch: Batch) -> None:
             recovered.items += batches.survey(batch).items
             recovered.rows += 1
         recovered.seq, recovered.epoch, recovered.log_hash = row.seq, row.epoch, row.hash
+        applied(row, batch if has_batch else None)

@@ -13,6 +13,7 @@ from server.journal.errors import (
 from server.journal.log import Journal
 from server.journal.postgres import PrivatePostgres
 from server.journal.rows import Head, Kind, Row
+from server.journal.tail import Tail
 
 __all__ = [
     "ArchiveManifest",
@@ -27,6 +28,7 @@ __all__ = [
     "PostgresUnavailable",
     "PrivatePostgres",
     "Row",
+    "Tail",
     "UnsafeDatabase",
     "read_archive",
 ]

@@ -48,6 +48,8 @@ SESSION = {
     "tcp_user_timeout": str(TCP_USER_TIMEOUT_MS),
 }
 
+READ_ONLY = {"application_name": "tongbao reader", "default_transaction_read_only": "on"}
+
 GONE = (
     OSError,
     asyncio.TimeoutError,
@@ -123,16 +125,23 @@ async def finish(task: "asyncio.Task[Any]", link: Link | None) -> None:
     task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
 
 
-async def connect(dsn: str, *, allow_unsafe: bool) -> Link:
-    """Connect once. Raises one of GONE, a PostgresError, or UnsafeDatabase."""
+async def connect(dsn: str, *, allow_unsafe: bool, read_only: bool = False) -> Link:
+    """Connect once. Raises one of GONE, a PostgresError, or UnsafeDatabase.
+
+    `read_only`: for readers of the log. The session cannot write, and a standby of PostgreSQL will do.
+    """
     connection = await asyncpg.connect(
-        dsn, timeout=CONNECT_TIMEOUT, command_timeout=None, statement_cache_size=0, server_settings=SESSION
+        dsn,
+        timeout=CONNECT_TIMEOUT,
+        command_timeout=None,
+        statement_cache_size=0,
+        server_settings=SESSION | READ_ONLY if read_only else SESSION,
     )
     try:
         _keep_alive(connection)
-        if await connection.fetchval("SELECT pg_is_in_recovery()"):
+        if not read_only and await connection.fetchval("SELECT pg_is_in_recovery()"):
             raise asyncpg.CannotConnectNowError("the database is a standby")
-        await check_server(connection, allow_unsafe=allow_unsafe)
+        await check_server(connection, allow_unsafe=allow_unsafe or read_only)
     except BaseException:
         connection.terminate()
         raise

@@ -38,6 +38,7 @@ from server.journal.link import BACKOFF_MAX, BACKOFF_MIN, GONE, Link, connect, c
 from server.journal.rows import Head, Kind, Row, row_hash
 from server.journal.schema import LogFacts
 from server.journal.stream import Values
+from server.journal.tail import POLL_MAX, Tail
 
 log = structlog.get_logger("tongbao.journal")
 
@@ -82,6 +83,7 @@ class Journal:
         self._facts = facts
         self._format: int = options["format"]
         self._allow_unsafe: bool = options["allow_unsafe"]
+        self._read_only: bool = options["read_only"]
         self._epoch = 0  # ours, once we have taken over
         self._appender: Link | None = appender
         self._statement: asyncpg.prepared_stmt.PreparedStatement | None = None
@@ -108,6 +110,7 @@ class Journal:
         wait: float | None = None,
         partition_rows: int = schema.PARTITION_ROWS,
         allow_unsafe: bool = False,
+        read_only: bool = False,
     ) -> "Journal":
         """Connect, make the tables if there are none, and read the newest row.
 
@@ -115,6 +118,8 @@ class Journal:
         - `wait`: seconds to wait for a database that is not there yet; None: for ever.
         - `partition_rows`: of a log that is made now.
         - `allow_unsafe`: accept a server that may lose what it confirmed (tests only).
+        - `read_only`: for followers, which never write: on a standby of PostgreSQL, too. A log that is not there yet is
+          waited for, as a database is.
 
         Raises UnsafeDatabase, LogDamaged, PostgresUnavailable after `wait`, or PostgreSQL's own error when waiting
         would not help (a wrong password).
@@ -123,14 +128,19 @@ class Journal:
         pause = BACKOFF_MIN
         while True:
             try:
-                link = await connect(dsn, allow_unsafe=allow_unsafe)
+                link = await connect(dsn, allow_unsafe=allow_unsafe, read_only=read_only)
                 try:
-                    facts = await schema.ensure_schema(link.connection, partition_rows, clock.time_ns())
+                    if read_only:
+                        facts = await schema.read_facts(link.connection)
+                        if facts is None:
+                            raise asyncpg.CannotConnectNowError("there is no log in it yet")
+                    else:
+                        facts = await schema.ensure_schema(link.connection, partition_rows, clock.time_ns())
                     head = await schema.read_head(link.connection)
                 except BaseException:
                     link.drop()
                     raise
-                return cls(dsn, facts, head, link, format=format, allow_unsafe=allow_unsafe)
+                return cls(dsn, facts, head, link, format=format, allow_unsafe=allow_unsafe, read_only=read_only)
             except (*GONE, asyncpg.PostgresError) as error:
                 if not temporary(error):
                     raise
@@ -225,6 +235,8 @@ class Journal:
 
         Afterwards `head` is that row, and the log below it is complete: read it to the end before anything is answered.
         """
+        if self._read_only:
+            raise JournalError("a journal that was opened to read cannot take over")
         if self._busy or self._broken:
             self._refuse()
         token = f"{secrets.token_hex(16)} {socket.gethostname()} {os.getpid()}".encode()
@@ -319,7 +331,7 @@ class Journal:
         Raises LogDamaged, which names the seq. Goes on by itself after a lost session.
         """
         return reader.read_rows(
-            lambda: connect(self._dsn, allow_unsafe=self._allow_unsafe),
+            lambda: connect(self._dsn, allow_unsafe=self._allow_unsafe, read_only=self._read_only),
             self._facts,
             first,
             self.head.seq if last is None else last,
@@ -327,9 +339,16 @@ class Journal:
             epoch,
         )
 
+    def tail(self, known: Head, *, poll_max: float = POLL_MAX) -> Tail:
+        """Return what gives the rows behind `known` as they are committed; it has a session of its own.
+
+        `poll_max`: seconds between two looks while nothing happens, at most.
+        """
+        return Tail(self._connect, self._facts, known, poll_max=poll_max)
+
     async def first(self) -> int:
         """Return the lowest seq that the database still has (0 if nothing was dropped)."""
-        link = await connect(self._dsn, allow_unsafe=self._allow_unsafe)
+        link = await connect(self._dsn, allow_unsafe=self._allow_unsafe, read_only=self._read_only)
         try:
             partitions = await schema.list_partitions(link.connection)
             return partitions[0] * self._facts.partition_rows if partitions else 0
@@ -350,7 +369,7 @@ class Journal:
     async def _release(self, seq: int, directory: Path | None) -> int:
         if seq > self.head.seq:
             raise ValueError(f"row {seq} is not in the log yet (the newest is {self.head.seq})")
-        link = await connect(self._dsn, allow_unsafe=self._allow_unsafe)
+        link = await connect(self._dsn, allow_unsafe=self._allow_unsafe, read_only=self._read_only)
         try:
             return await archive.release(link.connection, self._facts, seq, directory)
         finally:
@@ -358,7 +377,7 @@ class Journal:
 
     async def newest(self) -> Head:
         """Return the newest row that the database has now: what a follower reads up to."""
-        link = await connect(self._dsn, allow_unsafe=self._allow_unsafe)
+        link = await connect(self._dsn, allow_unsafe=self._allow_unsafe, read_only=self._read_only)
         try:
             return await schema.read_head(link.connection)
         finally:
@@ -474,7 +493,7 @@ class Journal:
 
     async def _connect(self) -> Link:
         """Connect to the log we know. Raises what `connect` raises, LogLost if this is another log."""
-        link = await connect(self._dsn, allow_unsafe=self._allow_unsafe)
+        link = await connect(self._dsn, allow_unsafe=self._allow_unsafe, read_only=self._read_only)
         try:
             facts = await schema.read_facts(link.connection)
             if facts != self._facts:
@@ -552,7 +571,7 @@ class Journal:
 
     async def _make_next(self, partition: int) -> None:
         try:
-            self._extend_link = await connect(self._dsn, allow_unsafe=self._allow_unsafe)
+            self._extend_link = await connect(self._dsn, allow_unsafe=self._allow_unsafe, read_only=self._read_only)
             try:
                 await schema.make_partition(self._extend_link.connection, self._facts, partition)
             finally:

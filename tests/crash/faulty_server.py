@@ -88,14 +88,14 @@ def forget_ids() -> None:
 
 def forget_last_row() -> None:
     """Recovery leaves out the last batch of the log."""
-    start_recovery, apply = Server._start_recovery, recovery._apply
+    start_recovery, apply = Server._start_recovery, recovery.apply_rows
     last = [0]
 
     async def _start_recovery(self: Server) -> None:
         last[0] = self.journal.head.seq
         await start_recovery(self)
 
-    def _apply(recovered: recovery.Recovered, rows: list[Row], batch: Batch) -> None:
+    def apply_rows(recovered: recovery.Recovered, rows: list[Row], batch: Batch) -> None:
         for row in rows:
             if row.seq == last[0] and row.kind == Kind.BATCH:
                 recovered.seq, recovered.epoch, recovered.log_hash = row.seq, row.epoch, row.hash
@@ -103,7 +103,7 @@ def forget_last_row() -> None:
                 apply(recovered, [row], batch)
 
     Server._start_recovery = _start_recovery  # type: ignore[method-assign]
-    recovery._apply = _apply
+    recovery.apply_rows = apply_rows
 
 
 def no_fence() -> None:
