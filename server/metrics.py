@@ -17,6 +17,8 @@ SECONDS = tuple(round(scale * step, 7) for scale in (1e-5, 1e-4, 1e-3, 1e-2, 0.1
 """Upper bounds from 10 µs to 5 s."""
 ITEMS = tuple(2**power for power in range(21))
 """Upper bounds from 1 to about a million."""
+LAG = (*(scale * step for scale in (1e-3, 1e-2, 0.1, 1.0) for step in (1, 2, 5)), 10.0, 60.0, 600.0, 3600.0)
+"""Upper bounds from 1 ms to an hour."""
 
 
 class Histogram:
@@ -72,6 +74,10 @@ HISTOGRAMS: dict[str, tuple[str, tuple[float, ...]]] = {
     "batch_items": ("Items of one logged batch.", ITEMS),
     "batch_requests": ("Requests of one batch.", ITEMS),
     "snapshot_stall_seconds": ("Time that starting a snapshot stopped the event loop.", SECONDS),
+    "follow_lag_seconds": (
+        "Follower: from a batch's time, by the leader's clock, until it was applied.",
+        LAG,
+    ),
 }
 
 GAUGES: dict[str, str] = {
@@ -97,6 +103,8 @@ GAUGES: dict[str, str] = {
     "trades": "Trades.",
     "subscriptions": "Topics that connections are subscribed to.",
     "start_seconds": "Time from the start of the process until it was ready.",
+    "follow_seq": "Follower: newest log entry that was applied.",
+    "follow_behind_seconds": "Follower: age of the newest entry when it was applied, or how long the log is silent.",
 }
 
 PREFIX = "tongbao"
@@ -125,6 +133,7 @@ class Metrics(Collector):
     batch_items: Histogram
     batch_requests: Histogram
     snapshot_stall_seconds: Histogram
+    follow_lag_seconds: Histogram
 
     def __init__(self) -> None:
         for name, (_, label, values) in COUNTERS.items():

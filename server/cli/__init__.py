@@ -11,6 +11,7 @@ from server.cli import (
     accounts,
     channel,
     export,
+    follow,
     importing,
     limits,
     orders,
@@ -32,6 +33,7 @@ app = App(
     result_action="return_value",
 )
 app.command(serve.serve, name="serve")
+app.command(follow.follow, name="follow")
 app.command(status.status, name="status")
 app.command(verify.verify, name="verify")
 app.command(snapshot.snapshot, name="snapshot")

@@ -1,0 +1,200 @@
+"""`tongbao follow`: the ordered start and stop of a process that follows the log.
+
+    start   http > channels > lock > journal > recovery > follow > ready
+    stop    not ready > follow > snapshots (a last one) > journal > lock > http
+
+It is ready when it has applied every row that was there when it began to follow, and the log answers.
+"""
+
+import asyncio
+import secrets
+from typing import Any
+
+from engine import log_record
+from server import process
+from server.follower.follower import Follower, Sink
+from server.follower.local import dsn_of, seed_snapshot
+from server.follower.settings import FollowSettings
+from server.journal import Journal
+from server.process import InUseError, Process, Step
+from server.recovery import catch_up, restore
+from server.snapshots import Snapshots, Snapshotter
+
+__all__ = ["FollowProcess", "InUseError", "run"]
+
+SILENT_SECONDS = 5.0
+"""A follower that has not heard of its log for so long is not ready."""
+
+
+class FollowProcess(Process):
+    """One follower."""
+
+    def __init__(self, settings: FollowSettings) -> None:
+        super().__init__(settings.data_dir, (settings.http_host, settings.http_port), settings.stop_seconds)
+        self.settings = settings
+        self.sinks: list[Sink] = []
+        self.follower: Follower | None = None
+        self._progress = (0, 0)
+        self._tasks: list[asyncio.Task[None]] = []
+        self.steps = [
+            Step("http", self.start_http, self.stop_http),
+            Step("lock", self.start_lock, self.stop_lock),
+            Step("journal", self._start_journal, self._stop_journal),
+            Step("recovery", self._start_recovery, self._stop_snapshots),
+            Step("follow", self._start_follow, self._stop_follow),
+        ]
+
+    # --- what Process asks ---------------------------------------------------------------------------
+
+    @property
+    def ready(self) -> bool:
+        """Whether it keeps up with the log."""
+        return self.state == "ready" and self.follower is not None and self.follower.silent_seconds < SILENT_SECONDS
+
+    def health(self) -> dict[str, object]:
+        """Say how far it is."""
+        if self.follower is None:
+            return {"row": self._progress[0], "rows": self._progress[1]} if self.step == "recovery" else {}
+        said: dict[str, object] = {
+            "seq": self.follower.seq,
+            "row_time": self.follower.row_time,
+            "lag_seconds": round(self.follower.lag_seconds, 4),
+        }
+        if self.follower.tail.trouble is not None:
+            said["reason"] = "the database does not answer"
+        return said
+
+    def when_ready(self) -> dict[str, Any]:
+        """Tell local commands and the log where it is."""
+        assert self.follower is not None
+        self.write_ports(self.settings.host, 0)
+        return {"http_port": self.http_port, "seq": self.follower.seq, "seconds_behind": self.follower.lag_seconds}
+
+    def abort(self) -> None:
+        """Apply and answer nothing more."""
+        for task in self._tasks:
+            task.cancel()
+
+    # --- the steps -----------------------------------------------------------------------------------
+
+    async def _start_journal(self) -> None:
+        dsn = self.settings.database_url or _dsn_of_leader(self.settings)
+        self.journal = await Journal.open(dsn, format=log_record.FORMAT, read_only=True)
+
+    async def _stop_journal(self) -> None:
+        if hasattr(self, "journal"):
+            await self.journal.close()
+
+    async def _start_recovery(self) -> None:
+        settings = self.settings
+        snapshots = Snapshots(settings.data_dir / "snapshots", settings.snapshots_kept)
+        await asyncio.to_thread(snapshots.prepare)
+        if settings.leader_dir is not None:
+            await asyncio.to_thread(seed_snapshot, settings.leader_dir / "snapshots", snapshots)
+        recovered = await restore(self.journal, snapshots, settings.limits(), hash_key=secrets.token_bytes(32))
+        await catch_up(self.journal, recovered, self._on_progress)
+        self.snapshotter = Snapshotter(
+            snapshots,
+            recovered.engine,
+            self.metrics,
+            every_items=settings.snapshot_every_items,
+            items=recovered.items,
+            newest=recovered.snapshot,
+            on_published=lambda _: None,
+        )
+        self._recovered = recovered
+
+    def _on_progress(self, seq: int, last: int) -> None:
+        self._progress = (seq, last)
+        self._log.info("recovering", seq=seq, seq_last=last)
+
+    async def _stop_snapshots(self) -> None:
+        """Take a last snapshot if the next start would have much to replay."""
+        snapshotter = getattr(self, "snapshotter", None)
+        if snapshotter is None or self.fatal is not None:
+            return
+        await snapshotter.wait()
+        self._count_items()
+        if snapshotter.items >= self.settings.snapshot_stop_items:
+            snapshotter.begin(self._recovered.seq, self._recovered.log_hash)
+            await snapshotter.wait()
+
+    async def _start_follow(self) -> None:
+        self._items = self._recovered.items
+        follower = self.follower = Follower(
+            self.journal,
+            self._recovered,
+            self.metrics,
+            self.sinks,
+            poll_max=self.settings.poll_ms_max / 1e3,
+            on_turn=self._on_turn,
+        )
+        engine = follower.engine
+        self.metrics.gauges |= {
+            "follow_seq": lambda: follower.seq,
+            "follow_behind_seconds": lambda: follower.lag_seconds,
+            "log_seq": lambda: follower.seq,
+            "log_epoch": lambda: self._recovered.epoch,
+            "last_timestamp": lambda: engine.last_timestamp,
+            "accounts": lambda: engine.accounts,
+            "transfers": lambda: engine.transfers,
+            "transfers_pending": lambda: engine.pending,
+            "orders": lambda: engine.orders,
+            "orders_open": lambda: engine.open_orders,
+            "trades": lambda: engine.trades,
+            "snapshot_seq": lambda: self.snapshotter.newest.seq if self.snapshotter.newest else 0,
+            "snapshot_items_since": lambda: self.snapshotter.items,
+            "snapshot_running": lambda: float(self.snapshotter.running),
+        }
+        # What came while it recovered; a fault in it is a fault of the start.
+        newest = (await self.journal.newest()).seq
+        self._begin(follower.run())
+        for sink in self.sinks:
+            self._begin(sink.run())
+        await self._or_fault(follower.reached(newest))
+
+    def _begin(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.on_fatal(error)
+
+    async def _or_fault(self, wait: Any) -> None:
+        """Wait for something, or for a fault."""
+        waiting, stopped = asyncio.create_task(wait), asyncio.create_task(self._stop.wait())
+        await asyncio.wait((waiting, stopped), return_when=asyncio.FIRST_COMPLETED)
+        for task in (waiting, stopped):
+            task.cancel()
+        if self.fatal is not None:
+            raise self.fatal
+
+    async def _stop_follow(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.follower is not None:
+            await self.follower.close()
+
+    # --- while it runs -------------------------------------------------------------------------------
+
+    def _count_items(self) -> None:
+        self.snapshotter.items += self._recovered.items - self._items
+        self._items = self._recovered.items
+
+    def _on_turn(self) -> None:
+        self._count_items()
+        if self.snapshotter.due:
+            self.snapshotter.begin(self._recovered.seq, self._recovered.log_hash)
+
+
+def _dsn_of_leader(settings: FollowSettings) -> str:
+    assert settings.leader_dir is not None  # the settings have been checked
+    return dsn_of(settings.leader_dir)
+
+
+def run(settings: FollowSettings) -> int:
+    """Run a follower in this process until it stops; return the exit code (see `server.process.Exit`)."""
+    return process.run(lambda: FollowProcess(settings), settings.log_format, settings.log_level)

@@ -1,0 +1,51 @@
+# ruff: noqa: RUF009 - `setting` makes a dataclass field
+"""The settings of `tongbao follow`: those of the server that make sense for a follower, and its own."""
+
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+
+from server.settings import Settings, SettingsError, setting, table
+
+LEADERS_ONLY = frozenset(
+    {
+        "postgres_wal_bytes", "queue_delay_ms_max", "spin_microseconds", "disk_free_bytes_min", "digest_every",
+        "log_retention", "dev", "host", "port", "channels", "tls_cert", "tls_key",
+    }
+)  # fmt: skip
+"""Settings of `serve` that say nothing to a follower."""
+
+
+@dataclass(frozen=True, slots=True)
+class FollowSettings(Settings):
+    """What `tongbao follow` runs with. Build it with `FollowSettings.from_environment`."""
+
+    data_dir: Path = setting(Path("tongbao-follower"), "Directory of the follower's own snapshots and its lock.")
+    http_port: int = setting(7431, "Health and metrics port; 0 takes a free one.", minimum=0, maximum=65535)
+    database_url: str = setting(
+        "",
+        "PostgreSQL that holds the log; one of its standbys will do. Empty: that of the server in leader_dir.",
+        variable="DATABASE_URL",
+        secret=True,
+    )
+    leader_dir: Path | None = setting(
+        None,
+        "Data directory of a server on this machine: its private PostgreSQL is read, and its newest snapshot taken if "
+        "there is none here.",
+    )
+    poll_ms_max: int = setting(
+        20, "Longest pause between two looks at a log in which nothing happens.", minimum=1, maximum=60_000
+    )
+
+    def check_relations(self) -> None:
+        """Raise SettingsError for settings that contradict each other."""
+        if not self.database_url and self.leader_dir is None:
+            raise SettingsError("database_url: without it, or a leader_dir, there is no log to follow")
+        if self.snapshot_stop_items > self.snapshot_every_items:
+            raise SettingsError("snapshot_stop_items: is more than snapshot_every_items")
+
+
+def own_table() -> str:
+    """Render what is not as in the server as the Markdown table of docs/FOLLOWERS.md."""
+    servers = {item.name: item.default for item in fields(Settings)}
+    own = [item.name for item in fields(FollowSettings) if servers.get(item.name, MISSING) != item.default]
+    return table(FollowSettings, [*own, "database_url"])
