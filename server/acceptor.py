@@ -17,7 +17,7 @@ from server.connection import LOOK_SECONDS, Connection
 from server.deadlines import Wheel
 from server.feed import Feed
 from server.metrics import Metrics
-from server.settings import Settings
+from server.settings import Settings, SettingsError
 from server.wire import Parser, Profiles
 
 BACKLOG = 1_024
@@ -34,6 +34,16 @@ def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
     context.maximum_version = ssl.TLSVersion.TLSv1_3
     context.load_cert_chain(certificate, key)
     return context
+
+
+def tls_of(settings: Settings) -> ssl.SSLContext | None:
+    """Return what the port speaks TLS with, if it does. Raises SettingsError."""
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    try:
+        return tls_context(settings.tls_cert, settings.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(f"tls_cert: {type(error).__name__} while loading tls_cert and tls_key") from None
 
 
 class Acceptor:
@@ -127,6 +137,8 @@ class Acceptor:
             query_limit_max=settings.query_limit_max,
             batch_items_max=settings.items_batch_max,
             profiles=self._profiles,
+            position=self.batcher.position,
+            waits=self.batcher.waits,
         )
 
     def new_session(self) -> int:

@@ -37,7 +37,7 @@ from engine.requests import clear
 from server import batches
 from server.metrics import Metrics
 from server.session import FULL_BATCH, WINDOW
-from server.wire import encode
+from server.wire import Position, encode
 from server.wire.methods import ErrorCode
 
 if TYPE_CHECKING:
@@ -151,8 +151,10 @@ class Batcher:
         """Number of the open batch; connections use it to tell batches apart."""
         self.finished = 0
         """Serial of the newest batch that was answered."""
-        self.seq = seq
-        """Newest committed log entry."""
+        self.position = Position(seq)
+        """The newest committed log entry, as parsers see it."""
+        self.waits = False
+        """Whether requests with a `min_seq` beyond it are to wait for it: it cannot come by itself to a leader."""
         self.scheduled = False
         """Whether nothing must be done for the open batch to close: it will."""
         self.connections: dict[int, Connection] = {}
@@ -168,6 +170,11 @@ class Batcher:
         """Writes are answered busy until there is space again."""
         self._look_at_headroom()
         self._limit(self.open, None)
+
+    @property
+    def seq(self) -> int:
+        """Newest committed log entry."""
+        return self.position.seq
 
     # --- what connections call -------------------------------------------------------------------
 
@@ -193,6 +200,10 @@ class Batcher:
         self._cancels.append(session)
         if not self.scheduled:
             self.schedule()
+
+    def wait_for(self, seq: int, connection: "Connection") -> None:
+        """Let a connection go on when log entry `seq` is here, or after a while; for batchers that wait."""
+        raise NotImplementedError
 
     def _limit(self, batch: Batch, ahead: Batch | None) -> None:
         """Say how much a new batch may ask of the stores of orders, behind one that may not have been applied yet.
@@ -370,7 +381,7 @@ class Batcher:
     def _finish(self, flight: Flight) -> None:
         """Send the replies of a batch that is applied and durable, and close the next."""
         self._flight = None
-        self.seq = flight.seq
+        self.position.seq = flight.seq
         self.finished = flight.serial
         for use in self._moved_uses:
             use.waiting = 0

@@ -13,8 +13,8 @@ from server.batcher import Late
 from server.channels import Channel, ChannelUse
 from server.feed import TopicError
 from server.logs import get as get_logger
-from server.session import FULL_BATCH, RATE, READS, SLOW_READER, WINDOW, Event, State, move
-from server.wire import CLOSE, COLD, FULL, Cold, Logon, Parser, Topics, error_line, result_line
+from server.session import BEHIND_LOG, FULL_BATCH, RATE, READS, SLOW_READER, WINDOW, Event, State, move
+from server.wire import BEHIND, CLOSE, COLD, FULL, Cold, Logon, Parser, Topics, error_line, result_line
 from server.wire.methods import ErrorCode, Method
 
 if TYPE_CHECKING:
@@ -178,6 +178,10 @@ class Connection(asyncio.BufferedProtocol):
                 self._pause(FULL_BATCH)
                 batcher.waiting.append(self)
                 return
+            if outcome == BEHIND:
+                self._pause(BEHIND_LOG)
+                batcher.wait_for(self._parser.min_seq, self)
+                return
             if outcome == CLOSE:
                 self._acceptor.metrics.connections_dropped["protocol"] += 1
                 self.drain()
@@ -190,6 +194,11 @@ class Connection(asyncio.BufferedProtocol):
             if self._ended and not self._paused:
                 self.drain()
             return
+
+    def go_on(self, *, behind: bool) -> None:
+        """Read on: the log entry that was waited for is here, or (`behind`) it has been waited for long enough."""
+        self._parser.patient = not behind
+        self.resume(BEHIND_LOG)
 
     def _decide(self, cold: Cold) -> Late:
         """Decide a request that Python answers. The line is made when the seq is known that it waits for."""

@@ -13,7 +13,6 @@ acknowledged is lost either way.
 import asyncio
 import os
 import secrets
-import ssl
 import time
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -26,7 +25,7 @@ from engine._core.order_records import MASS_CANCEL_COMMAND
 from engine.order_results import SESSION_ANY
 from engine.requests import append_scope
 from server import checks, logs, process
-from server.acceptor import Acceptor, tls_context
+from server.acceptor import Acceptor, tls_of
 from server.batcher import Batcher, Boundary
 from server.channels import Channels
 from server.feed import Feed
@@ -119,12 +118,7 @@ class Server(Process):
             self._channels = Channels({})
         self._profiles = Profiles(terms_today())
         self._profiles_hour = datetime.now(UTC).hour
-        self._tls = None
-        if settings.tls_cert is not None and settings.tls_key is not None:
-            try:
-                self._tls = tls_context(settings.tls_cert, settings.tls_key)
-            except (OSError, ssl.SSLError) as error:
-                raise SettingsError(f"tls_cert: {type(error).__name__} while loading tls_cert and tls_key") from None
+        self._tls = tls_of(settings)
 
     async def _start_postgres(self) -> None:
         if self.settings.database_url:

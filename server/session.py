@@ -74,3 +74,5 @@ RATE = 4
 """Its channel has used its requests per second."""
 WINDOW = 8
 """Its channel has as many unanswered requests as it may have."""
+BEHIND_LOG = 16
+"""Its next request asks for a log entry that a replica has not applied yet."""

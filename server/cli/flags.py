@@ -21,6 +21,7 @@ _COMMON = {
     "http_port",
     "database_url",
     "leader_dir",
+    "replica",
     "channels",
     "tls_cert",
     "tls_key",

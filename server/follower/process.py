@@ -1,19 +1,27 @@
 """`tongbao follow`: the ordered start and stop of a process that follows the log.
 
-    start   http > channels > lock > journal > recovery > follow > ready
-    stop    not ready > follow > snapshots (a last one) > journal > lock > http
+    start   http > channels > lock > journal > recovery > replica > follow > listen > ready
+    stop    not ready > listen > follow > replica (answer what was accepted) > snapshots (a last one) > journal > lock >
+            http
 
 It is ready when it has applied every row that was there when it began to follow, and the log answers.
 """
 
 import asyncio
+import os
 import secrets
+import time
+from importlib.metadata import version
 from typing import Any
 
 from engine import log_record
 from server import process
+from server.acceptor import Acceptor, Administration, tls_of
+from server.channels import Channels
+from server.feed import Feed
 from server.follower.follower import Follower, Sink
 from server.follower.local import dsn_of, seed_snapshot
+from server.follower.replica import Replica, ReplicaBatcher
 from server.follower.settings import FollowSettings
 from server.journal import Journal
 from server.process import InUseError, Process, Step
@@ -36,12 +44,18 @@ class FollowProcess(Process):
         self.follower: Follower | None = None
         self._progress = (0, 0)
         self._tasks: list[asyncio.Task[None]] = []
+        self._batcher: ReplicaBatcher | None = None
+        self._acceptor: Acceptor | None = None
+        self.port = 0
         self.steps = [
             Step("http", self.start_http, self.stop_http),
+            Step("channels", self._start_channels, None),
             Step("lock", self.start_lock, self.stop_lock),
             Step("journal", self._start_journal, self._stop_journal),
             Step("recovery", self._start_recovery, self._stop_snapshots),
+            Step("replica", self._start_replica, self._stop_replica),
             Step("follow", self._start_follow, self._stop_follow),
+            Step("listen", self._start_listen, self._stop_listen),
         ]
 
     # --- what Process asks ---------------------------------------------------------------------------
@@ -67,15 +81,31 @@ class FollowProcess(Process):
     def when_ready(self) -> dict[str, Any]:
         """Tell local commands and the log where it is."""
         assert self.follower is not None
-        self.write_ports(self.settings.host, 0)
-        return {"http_port": self.http_port, "seq": self.follower.seq, "seconds_behind": self.follower.lag_seconds}
+        self.write_ports(self.settings.host, self.port)
+        return {
+            "port": self.port,
+            "http_port": self.http_port,
+            "seq": self.follower.seq,
+            "seconds_behind": self.follower.lag_seconds,
+        }
 
     def abort(self) -> None:
         """Apply and answer nothing more."""
         for task in self._tasks:
             task.cancel()
+        if self._batcher is not None:
+            self._batcher.stop()
+        if self._acceptor is not None:
+            self._acceptor.abort()
 
     # --- the steps -----------------------------------------------------------------------------------
+
+    async def _start_channels(self) -> None:
+        """Read everything that may be wrong in files before anything else is done."""
+        settings = self.settings
+        file = settings.channels
+        self._channels = Channels({}) if file is None else Channels.from_file(file, os.environ)
+        self._tls = tls_of(settings)
 
     async def _start_journal(self) -> None:
         dsn = self.settings.database_url or _dsn_of_leader(self.settings)
@@ -118,6 +148,49 @@ class FollowProcess(Process):
         if snapshotter.items >= self.settings.snapshot_stop_items:
             snapshotter.begin(self._recovered.seq, self._recovered.log_hash)
             await snapshotter.wait()
+
+    async def _start_replica(self) -> None:
+        """Make what answers reads; nobody is let in before the follower has caught up."""
+        settings = self.settings
+        if not settings.replica:
+            return
+        engine = self._recovered.engine
+        feed = Feed(engine, self.metrics)
+        self._batcher = ReplicaBatcher(
+            engine,
+            self.metrics,
+            seq=self._recovered.seq,
+            items_batch_max=settings.items_batch_max,
+            wait_seconds=settings.wait_ms_max / 1e3,
+            on_fatal=self.on_fatal,
+            feed=feed,
+        )
+        administration: dict[str, Administration] = {"server_status": self.status, "take_snapshot": self.take_snapshot}
+        self._acceptor = Acceptor(settings, self._batcher, self._channels, self.metrics, administration, feed=feed)
+        self.sinks.append(Replica(self._batcher))
+
+    async def _stop_replica(self) -> None:
+        if self._acceptor is None or self._batcher is None:
+            return
+        if self.fatal is not None:
+            self.abort()
+        else:
+            self._acceptor.end_input()
+            await self._batcher.settle()
+            await self._acceptor.empty()
+        self._batcher.stop()
+
+    async def _start_listen(self) -> None:
+        if self._acceptor is None:
+            return
+        try:
+            self.port = await self._acceptor.listen(self._tls)
+        except OSError as error:
+            raise InUseError(f"port: {self.settings.port} cannot be opened: {error.strerror}") from None
+
+    async def _stop_listen(self) -> None:
+        if self._acceptor is not None:
+            self._acceptor.stop_listening()
 
     async def _start_follow(self) -> None:
         self._items = self._recovered.items
@@ -186,8 +259,56 @@ class FollowProcess(Process):
 
     def _on_turn(self) -> None:
         self._count_items()
+        self._snapshot_if_due()
+        if self._batcher is not None:
+            self._batcher.turn()
+
+    def _snapshot_if_due(self) -> None:
         if self.snapshotter.due:
             self.snapshotter.begin(self._recovered.seq, self._recovered.log_hash)
+
+    def take_snapshot(self) -> dict[str, object]:
+        """Answer `take_snapshot`: one of this follower's own is begun; `server_status` tells when it is there."""
+        self.snapshotter.wanted = True
+        asyncio.get_running_loop().call_soon(self._snapshot_if_due)
+        newest = self.snapshotter.newest
+        return {"wanted": True, "log_seq": self._recovered.seq, "snapshot_seq": newest.seq if newest else 0}
+
+    def status(self) -> dict[str, object]:
+        """Answer `server_status`."""
+        assert self.follower is not None
+        engine, newest = self.follower.engine, self.snapshotter.newest
+        return {
+            "state": self.state,
+            "role": "follower",
+            "version": version("tongbao"),
+            "pid": os.getpid(),
+            "uptime_seconds": round(time.monotonic() - self._began, 3),
+            "port": self.port,
+            "http_port": self.http_port,
+            "connections": len(self._batcher.connections) if self._batcher is not None else 0,
+            "log": {
+                "seq": self.follower.seq,
+                "epoch": self._recovered.epoch,
+                "lag_seconds": round(self.follower.lag_seconds, 4),
+                "trouble": self.follower.tail.trouble is not None,
+            },
+            "ledger": {
+                "timestamp": engine.last_timestamp,
+                "accounts": engine.accounts,
+                "transfers": engine.transfers,
+                "pending": engine.pending,
+                "digest": engine.digest().hex(),
+            },
+            "headroom": engine.headroom()._asdict(),
+            "snapshot": {
+                "seq": newest.seq if newest else 0,
+                "created": newest.created if newest else None,
+                "state_hash": newest.state_hash if newest else None,
+                "running": self.snapshotter.running,
+                "items_since": self.snapshotter.items,
+            },
+        }
 
 
 def _dsn_of_leader(settings: FollowSettings) -> str:

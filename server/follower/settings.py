@@ -9,7 +9,7 @@ from server.settings import Settings, SettingsError, setting, table
 LEADERS_ONLY = frozenset(
     {
         "postgres_wal_bytes", "queue_delay_ms_max", "spin_microseconds", "disk_free_bytes_min", "digest_every",
-        "log_retention", "dev", "host", "port", "channels", "tls_cert", "tls_key",
+        "log_retention",
     }
 )  # fmt: skip
 """Settings of `serve` that say nothing to a follower."""
@@ -20,6 +20,9 @@ class FollowSettings(Settings):
     """What `tongbao follow` runs with. Build it with `FollowSettings.from_environment`."""
 
     data_dir: Path = setting(Path("tongbao-follower"), "Directory of the follower's own snapshots and its lock.")
+    port: int = setting(
+        7430, "TCP/JSON port on which a replica answers reads; 0 takes a free one.", minimum=0, maximum=65535
+    )
     http_port: int = setting(7431, "Health and metrics port; 0 takes a free one.", minimum=0, maximum=65535)
     database_url: str = setting(
         "",
@@ -32,6 +35,10 @@ class FollowSettings(Settings):
         "Data directory of a server on this machine: its private PostgreSQL is read, and its newest snapshot taken if "
         "there is none here.",
     )
+    replica: bool = setting(False, "Answer reads over TCP, each with the log entry up to which it has applied.")
+    wait_ms_max: int = setting(
+        2_000, "Longest time that a read waits for the `min_seq` it asks for; then it is answered -32007.", minimum=1
+    )
     poll_ms_max: int = setting(
         20, "Longest pause between two looks at a log in which nothing happens.", minimum=1, maximum=60_000
     )
@@ -40,7 +47,9 @@ class FollowSettings(Settings):
         """Raise SettingsError for settings that contradict each other."""
         if not self.database_url and self.leader_dir is None:
             raise SettingsError("database_url: without it, or a leader_dir, there is no log to follow")
-        if self.snapshot_stop_items > self.snapshot_every_items:
+        if self.replica:
+            Settings.check_relations(self)  # a dataclass with slots has no super() without arguments
+        elif self.snapshot_stop_items > self.snapshot_every_items:
             raise SettingsError("snapshot_stop_items: is more than snapshot_every_items")
 
 

@@ -4,7 +4,7 @@ from server.wire.cold import Cold, Logon, Topics
 from server.wire.encode import encode
 from server.wire.methods import FATAL, METHODS_ALL, ErrorCode, Method
 from server.wire.orders import Profiles
-from server.wire.parser import CLOSE, COLD, FULL, IDLE, Parser
+from server.wire.parser import BEHIND, CLOSE, COLD, FULL, IDLE, Parser, Position
 from server.wire.reader import Reader, Replies, Reply, decode_results
 from server.wire.replies import error_line, result_line
 from server.wire.requests import (
@@ -17,6 +17,7 @@ from server.wire.requests import (
 )
 
 __all__ = [
+    "BEHIND",
     "CLOSE",
     "COLD",
     "FATAL",
@@ -28,6 +29,7 @@ __all__ = [
     "Logon",
     "Method",
     "Parser",
+    "Position",
     "Profiles",
     "Reader",
     "Replies",

@@ -53,6 +53,8 @@ cdef enum ErrorNumber:
     ERROR_TOO_LARGE = -32004            # closes the connection
     ERROR_CAPACITY = -32005
     ERROR_SCAN_LIMIT = -32006
+    ERROR_BEHIND = -32007
+    ERROR_NOT_LEADER = -32008
 
 
 cdef inline bint read_in_c(int method) noexcept nogil:

@@ -54,7 +54,7 @@ METHODS_ALL = int(~Method(0))
 
 
 class ErrorCode(IntEnum):
-    """Why a request was not executed, or, for the last two, why a read has no answer."""
+    """Why a request was not executed, or why a read has no answer."""
 
     PARSE_ERROR = -32700
     INVALID_REQUEST = -32600
@@ -67,6 +67,8 @@ class ErrorCode(IntEnum):
     TOO_LARGE = -32004
     CAPACITY_REACHED = -32005
     SCAN_LIMIT_REACHED = -32006
+    BEHIND = -32007
+    NOT_LEADER = -32008
 
 
 FATAL = frozenset({ErrorCode.PARSE_ERROR, ErrorCode.TOO_LARGE})

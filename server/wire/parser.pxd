@@ -17,13 +17,18 @@ cdef enum Outcome:
     OUTCOME_COLD = 1                    # Python must answer `cold` first
     OUTCOME_FULL = 2                    # the batch is full
     OUTCOME_CLOSE = 3                   # a fatal error is the last reply
+    OUTCOME_BEHIND = 4                  # the next line asks for a log entry that is not here yet: it stays where it is
 
 cdef struct Envelope:                   # the members of a request, as places in a line that is JSON; NULL: not given
     const uint8_t* id
     const uint8_t* id_end
     const uint8_t* method
     const uint8_t* params
+    uint64_t min_seq
     bint jsonrpc
+
+cdef class Position:
+    cdef public uint64_t seq
 
 cdef class Parser(LineBuffer):
     cdef uint32_t batch_items_max
@@ -38,6 +43,10 @@ cdef class Parser(LineBuffer):
     cdef readonly Profiles profiles     # that reading.profiles points into
     cdef int hint                       # method of the line before: params may stand before "method"
     cdef public object cold
+    cdef readonly Position position
+    cdef readonly bint waits
+    cdef public bint patient            # false: the next line that is behind gets its error
+    cdef readonly uint64_t min_seq      # what the line waits for that is behind
 
     cdef const uint8_t* short_way(self, Batch batch, uint32_t connection, const uint8_t* p) noexcept nogil
     cdef bint admits(self, int method, uint32_t first, uint32_t count, Batch batch) noexcept nogil

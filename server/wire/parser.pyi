@@ -9,11 +9,23 @@ IDLE: Final = 0
 COLD: Final = 1
 FULL: Final = 2
 CLOSE: Final = 3
+BEHIND: Final = 4
+
+class Position:
+    seq: int
+    def __init__(self, seq: int = 0) -> None: ...
 
 class Parser(LineBuffer):
     cold: Cold | None
-    profiles: Profiles | None
-
+    patient: bool
+    @property
+    def profiles(self) -> Profiles | None: ...
+    @property
+    def position(self) -> Position: ...
+    @property
+    def waits(self) -> bool: ...
+    @property
+    def min_seq(self) -> int: ...
     def __init__(
         self,
         *,
@@ -22,6 +34,8 @@ class Parser(LineBuffer):
         query_limit_max: int = 8190,
         batch_items_max: int = 65536,
         profiles: Profiles | None = None,
+        position: Position | None = None,
+        waits: bool = False,
     ) -> None: ...
     def allow(
         self,

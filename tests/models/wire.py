@@ -44,6 +44,8 @@ class Limits:
     query_limit_max: int = 8190
     allowed: frozenset[str] = frozenset()
     logged_on: bool = True
+    seq: int = 0
+    """The newest log entry."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,8 @@ def read_line(line: bytes, limits: Limits) -> Asked | Refused:
     if (
         request_id is None
         or len(set(given)) != len(given)
-        or not set(given) <= {"id", "method", "params", "jsonrpc"}
+        or not set(given) <= {"id", "method", "params", "jsonrpc", "min_seq"}
+        or ("min_seq" in raw and not is_seq(raw["min_seq"]))
         or ("jsonrpc" in raw and raw["jsonrpc"] != '"2.0"')
         or not isinstance(values.get("method"), str)
     ):
@@ -132,11 +135,19 @@ def read_line(line: bytes, limits: Limits) -> Asked | Refused:
             raise WireError(-32601)
         if method not in ALWAYS and method not in limits.allowed:
             raise WireError(-32002 if limits.logged_on else -32001)
+        if int(raw.get("min_seq", "0").strip('"')) > limits.seq:
+            raise WireError(-32007)
         items = METHODS[method](params, limits)
     except WireError as error:
         return Refused(error.code, request_id, error.path)
     method = "answer" if method in ANSWERED else order_params.SAME_KIND.get(method, method)
     return Asked(method, request_id, "jsonrpc" in raw, tuple(items))
+
+
+def is_seq(text: str) -> bool:
+    """Tell whether the JSON text of a `min_seq` is one: a number, or a string of its digits."""
+    digits = text[1:-1] if text.startswith('"') else text
+    return re.fullmatch(r"0|[1-9][0-9]{0,18}", digits, re.ASCII) is not None and int(digits) < 2**63
 
 
 def agree(parsed: list[Asked | Told], said: list[Asked | Refused]) -> bool:

@@ -15,7 +15,7 @@ LEFT_OUT = {"postgres_wal_bytes", "disk_free_bytes_min"}
 def follow_settings(data_dir: Path, **flags: Any) -> FollowSettings:
     """Settings of a small follower on free ports."""
     small = {name: value for name, value in SMALL.items() if name not in LEFT_OUT}
-    return FollowSettings.from_environment(small | {"data_dir": data_dir, "http_port": 0} | flags, {})
+    return FollowSettings.from_environment(small | {"data_dir": data_dir, "port": 0, "http_port": 0} | flags, {})
 
 
 @contextlib.asynccontextmanager

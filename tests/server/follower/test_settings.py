@@ -22,3 +22,11 @@ def test_there_must_be_a_log() -> None:
     with pytest.raises(SettingsError, match=r"^database_url: "):
         FollowSettings.from_environment({}, {})
     assert FollowSettings.from_environment({"leader_dir": "there"}, {}).leader_dir == Path("there")
+
+
+def test_only_a_replica_needs_channels() -> None:
+    FollowSettings.from_environment({}, {"DATABASE_URL": "postgresql:///x"})
+    with pytest.raises(SettingsError, match=r"^channels: "):
+        FollowSettings.from_environment({"replica": True}, {"DATABASE_URL": "postgresql:///x"})
+    replica = FollowSettings.from_environment({"replica": True, "dev": True}, {"DATABASE_URL": "postgresql:///x"})
+    assert replica.port != Settings.from_environment({"dev": True}, {}).port

@@ -229,6 +229,12 @@ class Lines(OrderItems):
         length = self.random.choice([0, 1, 5, 63, 64, 65]) if self.chance(0.3) else 8
         return self.string("".join(self.random.choice("ab0-é") for _ in range(length)))
 
+    def min_seq(self) -> str:
+        """What a fresh parser has: 0; or what it has not, or what is none."""
+        if self.chance(self.spoil):
+            return self.random.choice(["1", '"7"', str(2**63 - 1), str(2**63), "-1", "1.0", "null", '"x"', '""', "00"])
+        return self.random.choice(["0", '"0"'])
+
     def method(self) -> str:
         if self.chance(self.spoil):
             return self.random.choice(["", "create_transfer", "submit_order", "Ping", "create_transfers "])
@@ -245,6 +251,8 @@ class Lines(OrderItems):
         if self.chance(0.2):
             version = '"2.0"' if not self.chance(self.spoil) else '"1.0"'
             members.insert(0, self.member("jsonrpc", version))
+        if self.chance(0.1):
+            members.insert(self.random.randrange(len(members) + 1), self.member("min_seq", self.min_seq()))
         text = self.blanks() + self.object(members) + self.blanks()
         line = bytearray(text.encode("utf-8", "surrogatepass").replace(b"\n", b" "))
         while line and self.chance(self.spoil):
