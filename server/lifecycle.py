@@ -1,9 +1,9 @@
 """The ordered start and the ordered stop: two lists that mirror each other.
 
-    start   http > channels > lock > postgres > journal > recovery > takeover > scopes > snapshots > batcher >
-            listen > ready
-    stop    not ready > listen (accept no more) > batcher (finish what was accepted, reply) > snapshots (a last one) >
-            journal > postgres > lock > http
+    start   http > channels > lock > postgres > journal > recovery > risk > snapshots > standby (until it is its turn) >
+            takeover > scopes > lease > batcher > listen > ready
+    stop    not ready > listen (accept no more) > batcher (finish what was accepted, reply) > lease (a standby may take
+            over) > standby > snapshots (a last one) > journal > postgres > lock > http
 
 The steps' way is `server.process`'s. The TCP port opens when everything before it is done, so whoever gets an answer to
 `ping` can write. When a stop is cut short, connections are dropped, and the database is still closed. Nothing
@@ -29,7 +29,9 @@ from server.acceptor import Acceptor, tls_of
 from server.batcher import Batcher, Boundary
 from server.channels import Channels
 from server.feed import Feed
+from server.follower.follower import Follower
 from server.journal import Journal, PrivatePostgres
+from server.leadership import Leadership, Watch, Who
 from server.process import Exit, InUseError, Process, Step, exit_code_of
 from server.profiles import terms_today
 from server.recovery import catch_up, recover
@@ -42,6 +44,7 @@ __all__ = ["Exit", "Server", "exit_code_of", "run"]
 LOOK_SECONDS = 0.05
 """How often expiries, deadlines and a slow database are looked at."""
 DISK_SECONDS = 1.0
+STANDBY_POLL_SECONDS = 0.02
 PROTOCOL = "protocol 1"
 
 
@@ -59,6 +62,9 @@ class Server(Process):
         """Serial of the batch that asked for a snapshot; 0 = none did."""
         self._looker: asyncio.TimerHandle | None = None
         self.postgres: PrivatePostgres | None = None
+        self._watch: Watch | None = None
+        self._follower: Follower | None = None
+        self._leadership: Leadership | None = None
         self.steps = [
             Step("http", self.start_http, self.stop_http),
             Step("channels", self._start_channels, None),
@@ -67,9 +73,11 @@ class Server(Process):
             Step("journal", self._start_journal, self._stop_journal),
             Step("recovery", self._start_recovery, None),
             Step("risk", self._start_risk, None),
+            Step("snapshots", self._start_snapshots, self._stop_snapshots),
+            Step("standby", self._start_standby, self._stop_standby),
             Step("takeover", self._start_takeover, None),
             Step("scopes", self._start_scopes, None),
-            Step("snapshots", self._start_snapshots, self._stop_snapshots),
+            Step("lease", self._start_lease, self._stop_lease),
             Step("batcher", self._start_batcher, self._stop_batcher),
             Step("listen", self._start_listen, self._stop_listen),
         ]
@@ -85,6 +93,8 @@ class Server(Process):
         """Say how far a start has come, or what is the matter."""
         if self.step in {"recovery", "takeover"}:
             return {"row": self._progress[0], "rows": self._progress[1]}
+        if self._follower is not None:
+            return {"seq": self._follower.seq, "lag_seconds": round(self._follower.lag_seconds, 4)}
         return {"reason": "the database does not answer"} if self.state == "ready" and not self.ready else {}
 
     def when_ready(self) -> dict[str, Any]:
@@ -170,8 +180,67 @@ class Server(Process):
         """Compile the checks of limits, before anything is changed: a check that is no good ends the start."""
         await asyncio.to_thread(checks.attach, self.engine, self.settings)
 
+    async def _start_standby(self) -> None:
+        """Follow the log until the lease is free and nobody else has taken it."""
+        if not self.settings.standby:
+            return
+        self.state = "standby"
+        while True:
+            follower = self._follower = Follower(
+                self.journal,
+                self._recovered,
+                self.metrics,
+                poll_max=STANDBY_POLL_SECONDS,
+                on_turn=self._on_follow_turn,
+            )
+            self._watch = Watch(self.journal, self._who(), follower)
+            self._items = self._recovered.items
+            self._log.info("standing_by", seq=follower.seq, epoch=self._recovered.epoch)
+            epoch = await self._watch.turn()
+            if await self.journal.take_over(after=epoch):
+                break
+            self._log.info("takeover_lost", seq=follower.seq, epoch=epoch)
+            await self._watch.close(leave=False)
+        await self._watch.close(leave=True)
+        self._watch = self._follower = None
+        self.state = "starting"
+
+    async def _stop_standby(self) -> None:
+        if self._watch is not None:
+            await self._watch.close(leave=True)
+
+    def _on_follow_turn(self) -> None:
+        """A standby keeps snapshots, too: it may be restarted after weeks."""
+        self.snapshotter.items += self._recovered.items - self._items
+        self._items = self._recovered.items
+        if self.snapshotter.due:
+            self.snapshotter.begin(self._recovered.seq, self._recovered.log_hash)
+
+    def _who(self) -> Who:
+        settings = self.settings
+        address = f"{settings.host}:{self.port or settings.port}"
+        return Who(settings.name or address, address, settings.lease_ms)
+
+    async def _start_lease(self) -> None:
+        """Say that we lead, and go on saying so."""
+        self._leadership = Leadership(
+            self.journal, self._who(), on_replaced=self.on_fatal, on_hand_over=self._on_hand_over
+        )
+        await self._leadership.start()
+
+    async def _stop_lease(self) -> None:
+        if self._leadership is not None:
+            await self._leadership.stop(released=self.fatal is None)
+
+    def _on_hand_over(self, successor: str) -> None:
+        """Stop in order: the lease is released as soon as everything is answered, and the successor takes over."""
+        self._log.info("handing_over", count=len(self.batcher.connections) if hasattr(self, "batcher") else 0)
+        del successor
+        self.request_stop()
+
     async def _start_takeover(self) -> None:
-        await self.journal.take_over()
+        if not self.journal.epoch:
+            await self.journal.take_over()
         # What an older leader still wrote between our reading and its end is part of the log.
         await catch_up(self.journal, self._recovered, self._on_progress)
 
@@ -224,7 +293,9 @@ class Server(Process):
             return
         await snapshotter.wait()
         if snapshotter.items >= self.settings.snapshot_stop_items:
-            snapshotter.begin(self.journal.head.seq, self.journal.head.hash)
+            head, recovered = self.journal.head, self._recovered
+            leads = self.journal.epoch != 0
+            snapshotter.begin(*(head.seq, head.hash) if leads else (recovered.seq, recovered.log_hash))
             await snapshotter.wait()
 
     async def _start_batcher(self) -> None:
@@ -277,6 +348,8 @@ class Server(Process):
             self.port = await self.acceptor.listen(self._tls)
         except OSError as error:
             raise InUseError(f"port: {self.settings.port} cannot be opened: {error.strerror}") from None
+        if self._leadership is not None:
+            self._leadership.address = self._who().address  # the port may have been any free one
 
     async def _stop_listen(self) -> None:
         """Accept no more connections; those that are there go on until the next step."""
@@ -322,7 +395,9 @@ class Server(Process):
 
     def _on_snapshot(self, oldest: int) -> None:
         """Let go of log rows that no kept snapshot needs, if that is configured."""
-        if self.settings.log_retention == "keep" or oldest < 2 or (self._releasing and not self._releasing.done()):
+        if not self.journal.epoch or self.settings.log_retention == "keep" or oldest < 2:
+            return
+        if self._releasing and not self._releasing.done():
             return
         self._releasing = asyncio.create_task(self._release(oldest))
 

@@ -231,6 +231,10 @@ class Process:
             self._cut.set()
         self._stop.set()
 
+    def request_stop(self) -> None:
+        """Stop in order, as a signal does."""
+        self._stop.set()
+
     def on_fatal(self, error: BaseException) -> None:
         """Stop at once: nothing more is answered."""
         if self.fatal is None:

@@ -98,6 +98,16 @@ class Settings:
         variable="DATABASE_URL",
         secret=True,
     )
+    standby: bool = setting(
+        False, "Follow the log and take over when the leader's lease has run out or it hands over; needs database_url."
+    )
+    name: str = setting("", "Name of this server among those of one log; by default its host and port.")
+    lease_ms: int = setting(
+        1_000,
+        "Time without a sign of life after which a standby takes over from this server.",
+        minimum=100,
+        maximum=600_000,
+    )
     postgres_wal_bytes: int = setting(
         1024 * MIB,
         "Size of the private PostgreSQL's write-ahead log on disk, made once at its first start (about 5 s for 1 GiB).",
@@ -237,6 +247,8 @@ class Settings:
                 raise SettingsError("tls_cert: dev is on, which speaks plain TCP on loopback")
         elif self.channels is None:
             raise SettingsError("channels: without a file of channels nobody could log on (or start with --dev)")
+        if self.standby and not self.database_url:
+            raise SettingsError("standby: needs a database_url; the private PostgreSQL ends with its own server")
         if (self.tls_cert is None) != (self.tls_key is None):
             missing = "tls_key" if self.tls_key is None else "tls_cert"
             raise SettingsError(f"{missing}: tls_cert and tls_key are given together or not at all")

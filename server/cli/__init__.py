@@ -11,6 +11,7 @@ from server.cli import (
     accounts,
     channel,
     export,
+    failover,
     follow,
     importing,
     limits,
@@ -34,6 +35,8 @@ app = App(
 )
 app.command(serve.serve, name="serve")
 app.command(follow.follow, name="follow")
+app.command(failover.servers, name="servers")
+app.command(failover.promote, name="promote")
 app.command(status.status, name="status")
 app.command(verify.verify, name="verify")
 app.command(snapshot.snapshot, name="snapshot")

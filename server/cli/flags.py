@@ -20,6 +20,8 @@ _COMMON = {
     "http_host",
     "http_port",
     "database_url",
+    "standby",
+    "name",
     "leader_dir",
     "replica",
     "channels",

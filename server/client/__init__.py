@@ -5,12 +5,14 @@ from server.client.batcher import Batcher
 from server.client.blocking import BlockingClient
 from server.client.client import Client, tls_context
 from server.client.errors import (
+    Behind,
     Busy,
     CapacityReached,
     ClientError,
     ConnectionLost,
     DeadlineExceeded,
     InvalidParams,
+    NotLeader,
     NotLoggedOn,
     NotPermitted,
     ProtocolError,
@@ -57,6 +59,7 @@ __all__ = [
     "AccountView",
     "BalanceView",
     "Batcher",
+    "Behind",
     "BlockingClient",
     "Book",
     "Busy",
@@ -75,6 +78,7 @@ __all__ = [
     "LimitsState",
     "Logon",
     "MarketResult",
+    "NotLeader",
     "NotLoggedOn",
     "NotPermitted",
     "Order",

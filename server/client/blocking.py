@@ -25,6 +25,7 @@ from server.client.calls import ACCOUNT_LINKED, ITEMS_MAX, LINE_MAX, TRANSFER_LI
 from server.client.connection import ATTEMPT_MAX_S
 from server.client.errors import (
     BUSY,
+    NOT_LEADER,
     Busy,
     ClientError,
     ConnectionLost,
@@ -37,6 +38,7 @@ from server.client.errors import (
 from server.client.logon import Logon
 from server.client.retry import BUSY as BUSY_BACKOFF
 from server.client.retry import CONNECT, tune_socket
+from server.client.route import Route, Server
 from server.client.values import (
     Account,
     AccountUpdate,
@@ -67,12 +69,15 @@ class BlockingClient(BlockingOrderMethods):
         items_max: int = ITEMS_MAX,
         line_max: int = LINE_MAX,
         resend_updates: bool = True,
+        others: Sequence[Server] = (),
+        switch_after_s: float = 3.0,
     ) -> None:
-        self.address = f"{host}:{port}"
         self.seq = 0
+        self.min_seq = 0
+        """See Client.min_seq."""
         self.resends = 0
-        self._host = host
-        self._port = port
+        self._route = Route(host, port, others)
+        self._switch_after_s = switch_after_s
         self._logon = logon
         self._tls = tls
         self._deadline_s = deadline_s
@@ -83,6 +88,11 @@ class BlockingClient(BlockingOrderMethods):
         self._socket: socket.socket | None = None
         self._tail = b""
         self._id = 0
+
+    @property
+    def address(self) -> str:
+        """host:port of the server that is talked to, or tried, now."""
+        return self._route.address
 
     # --- life ---------------------------------------------------------------------------------------------------
 
@@ -284,9 +294,17 @@ class BlockingClient(BlockingOrderMethods):
                 if time.monotonic() >= end:
                     raise TimeoutError
                 sent += 1
-                reply = self._one(call, end)
+                reply = self._one(call, min(end, time.monotonic() + self._patience_s))
             except TimeoutError:
                 self.close()  # the answer would be taken for that of the next request
+                if self._route.several and sent and time.monotonic() < end:
+                    silent = self.address
+                    self._route.next()
+                    if not call.safe:
+                        message = f"{silent} did not answer; whether the request was executed is unknown"
+                        raise ConnectionLost(message, sent=True) from None
+                    self.resends += 1
+                    continue
                 if busy is not None and not sent:
                     raise busy from None
                 state = "its outcome is unknown" if sent else "it was not sent"
@@ -309,24 +327,34 @@ class BlockingClient(BlockingOrderMethods):
                     return call.read(bytes(reply.result)), sent > 0
                 error = RequestError.of(reply.error.code, reply.error.message)
                 error.resent = sent > 0
-                if reply.error.code != BUSY:
+                if reply.error.code == NOT_LEADER and self._route.several and time.monotonic() < end:
+                    self.close()
+                    self._route.next()
+                elif reply.error.code != BUSY:
                     raise error
-                busy = Busy(error.code, error.message)
+                else:
+                    busy = Busy(error.code, error.message)
             pause = BUSY_BACKOFF.wait_s(attempt)
             attempt += 1
             time.sleep(max(min(pause, end - time.monotonic()), 0.0))
+
+    @property
+    def _patience_s(self) -> float:
+        """How long one server is waited for when there are others."""
+        return self._switch_after_s if self._route.several else math.inf
 
     def _connect(self, end: float) -> None:
         """Make a connection when there is none; attempts go on until `end`, and there is always one."""
         attempt = 0
         while self._socket is None:
             try:
-                limit = min(end, time.monotonic() + ATTEMPT_MAX_S)
-                sock = socket.create_connection((self._host, self._port), max(limit - time.monotonic(), 0.05))
+                limit = min(end, time.monotonic() + min(ATTEMPT_MAX_S, self._patience_s))
+                where = self._route.host, self._route.port
+                sock = socket.create_connection(where, max(limit - time.monotonic(), 0.05))
                 self._socket = sock
                 tune_socket(sock)
                 if self._tls is not None:
-                    self._socket = self._tls.wrap_socket(sock, server_hostname=self._host)
+                    self._socket = self._tls.wrap_socket(sock, server_hostname=where[0])
                 if self._logon is not None:
                     reply = self._one(calls.other("logon", self._logon.params(), safe=False), limit)
                     if reply.error is not None:
@@ -336,6 +364,7 @@ class BlockingClient(BlockingOrderMethods):
                 raise
             except (OSError, ClientError) as error:
                 self.close()
+                self._route.next()
                 pause = CONNECT.wait_s(attempt)
                 attempt += 1
                 if time.monotonic() + pause >= end:
@@ -350,7 +379,7 @@ class BlockingClient(BlockingOrderMethods):
         assert sock is not None
         try:
             self._limit(sock, end)
-            sock.sendall(codec.request_line(self._id, call.method, call.params))
+            sock.sendall(codec.request_line(self._id, call.method, call.params, self.min_seq))
             while True:
                 reply = codec.decode_reply(self._line(sock, end))
                 if reply.id is None and reply.method is not None:

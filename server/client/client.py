@@ -26,6 +26,7 @@ from server.client.calls import ACCOUNT_LINKED, ITEMS_MAX, LINE_MAX, TRANSFER_LI
 from server.client.connection import Connection
 from server.client.logon import Logon
 from server.client.orders import OrderMethods
+from server.client.route import Route, Server
 from server.client.subscription import Subscription
 from server.client.values import (
     Account,
@@ -60,6 +61,8 @@ class Client(OrderMethods):
     `connect_deadline_s`: how long `connect` tries; 0 for one attempt. `in_flight_max`: requests on their way at a
     time; further calls wait. `items_max`, `line_max`: what the server takes in one request; longer writes are cut.
     `resend_updates`: whether update_accounts is sent again when its answer was lost.
+    `others`: host and port of further servers of the same log. One of them leads: a server that cannot be reached,
+    refuses to write, or answers nothing for `switch_after_s` while requests wait, is left for the next.
 
     Raises from every call: RequestError and its kinds, DeadlineExceeded, ConnectionLost (calls that may not be sent
     twice, or a closed client), ProtocolError.
@@ -78,8 +81,12 @@ class Client(OrderMethods):
         items_max: int = ITEMS_MAX,
         line_max: int = LINE_MAX,
         resend_updates: bool = True,
+        others: Sequence[Server] = (),
+        switch_after_s: float = 3.0,
     ) -> None:
-        self._connection = Connection(host, port, logon=logon, tls=tls, in_flight_max=in_flight_max)
+        self._connection = Connection(
+            Route(host, port, others), logon=logon, tls=tls, in_flight_max=in_flight_max, switch_after_s=switch_after_s
+        )
         self._deadline_s = deadline_s
         self._connect_deadline_s = connect_deadline_s
         self._items_max = items_max
@@ -114,6 +121,20 @@ class Client(OrderMethods):
     def seq(self) -> int:
         """The highest log entry that an answer named: what a reader of SQL or a follower waits for."""
         return self._connection.seq
+
+    @property
+    def min_seq(self) -> int:
+        """The log entry that every answer must know of, 0 for none: at a replica requests wait for it."""
+        return self._connection.min_seq
+
+    @min_seq.setter
+    def min_seq(self, seq: int) -> None:
+        self._connection.min_seq = seq
+
+    @property
+    def address(self) -> str:
+        """host:port of the server that is talked to, or tried, now."""
+        return self._connection.address
 
     @property
     def reconnects(self) -> int:
@@ -321,7 +342,7 @@ class Client(OrderMethods):
         """
         connection = self._connection
         return Subscription(
-            connection.host, connection.port, topics, connection.logon, connection.tls, from_seq=from_seq, depth=depth
+            connection.route.copy(), topics, connection.logon, connection.tls, from_seq=from_seq, depth=depth
         )
 
     # --- inside -------------------------------------------------------------------------------------------------

@@ -151,8 +151,10 @@ def params_text(params: object) -> bytes:
     return msgspec.json.encode(params)
 
 
-def request_line(id_: int, method: str, params: bytes) -> bytes:
-    """Put a request together, with its LF."""
+def request_line(id_: int, method: str, params: bytes, min_seq: int = 0) -> bytes:
+    """Put a request together, with its LF; `min_seq`: the log entry that the answer must know of."""
+    if min_seq:
+        return b'{"id":%d,"min_seq":%d,"method":"%b","params":%b}\n' % (id_, min_seq, method.encode("ascii"), params)
     return b'{"id":%d,"method":"%b","params":%b}\n' % (id_, method.encode("ascii"), params)
 
 

@@ -21,6 +21,7 @@ from server.client import codec
 from server.client.calls import Call, other
 from server.client.errors import (
     BUSY,
+    NOT_LEADER,
     Busy,
     ClientError,
     ConnectionLost,
@@ -33,6 +34,7 @@ from server.client.errors import (
 from server.client.logon import Logon
 from server.client.retry import BUSY as BUSY_BACKOFF
 from server.client.retry import CONNECT, tune_socket
+from server.client.route import Route
 
 T = TypeVar("T")
 
@@ -46,7 +48,7 @@ WRITE_MAX: Final = 256 * 1024
 class _Pending:
     """A request on its way, as the connection sees it."""
 
-    __slots__ = ("future", "id", "line", "resent", "safe", "sent")
+    __slots__ = ("future", "id", "line", "resent", "safe", "sent", "since")
 
     def __init__(self, id_: int, line: bytes, future: asyncio.Future[codec.Reply], *, safe: bool) -> None:
         self.id = id_
@@ -55,6 +57,8 @@ class _Pending:
         self.safe = safe
         self.sent = False
         self.resent = False
+        self.since = 0.0
+        """When it was written (loop.time)."""
 
 
 class _Link(asyncio.Protocol):
@@ -67,6 +71,8 @@ class _Link(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.paused = False
         self.answered = False
+        self.heard = 0.0
+        """When something came last (loop.time)."""
         self.lost: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -76,6 +82,7 @@ class _Link(asyncio.Protocol):
             tune_socket(sock)
 
     def data_received(self, data: bytes) -> None:
+        self.heard = asyncio.get_running_loop().time()
         head, newline, rest = data.partition(b"\n")
         if not newline:
             self._tail.append(data)
@@ -128,18 +135,27 @@ class Connection:
     """Sends calls over one connection and keeps it up; belongs to one event loop."""
 
     def __init__(
-        self, host: str, port: int, *, logon: Logon | None, tls: ssl.SSLContext | None, in_flight_max: int
+        self,
+        route: Route,
+        *,
+        logon: Logon | None,
+        tls: ssl.SSLContext | None,
+        in_flight_max: int,
+        switch_after_s: float = 3.0,
     ) -> None:
         if in_flight_max < 1:
             raise ValueError(f"in_flight_max: {in_flight_max} is less than 1")
-        self.address = f"{host}:{port}"
+        self.route = route
         self.seq = 0
+        self.min_seq = 0
+        """What requests ask for, see Client.min_seq."""
         self.reconnects = 0
         self.resends = 0
-        self.host = host
-        self.port = port
         self.logon = logon
         self.tls = tls
+        self._switch_after_s = switch_after_s
+        self._switching = False
+        """This server does not lead: no more is sent to it, and when it has answered all, the next is tried."""
         self._in_flight_max = in_flight_max
         self._window = asyncio.Semaphore(in_flight_max)
         self._queue: deque[_Pending] = deque()
@@ -149,6 +165,11 @@ class Connection:
         self._id = 0
         self._end: ClientError | None = None
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def address(self) -> str:
+        """Of the server that is tried now."""
+        return self.route.address
 
     # --- life ---------------------------------------------------------------------------------------------------
 
@@ -197,6 +218,7 @@ class Connection:
                         first.set_exception(error)
                     return
                 except (OSError, ClientError) as error:
+                    self.route.next()
                     if not first.done() and loop.time() >= give_up:
                         why = ConnectionLost(
                             f"cannot reach {self.address}: {error or type(error).__name__}", sent=False
@@ -223,9 +245,10 @@ class Connection:
         loop = asyncio.get_running_loop()
         link = _Link(self._on_line, self._flush_soon)
         try:
-            async with asyncio.timeout(ATTEMPT_MAX_S):
-                name = self.host if self.tls is not None else None
-                await loop.create_connection(lambda: link, self.host, self.port, ssl=self.tls, server_hostname=name)
+            async with asyncio.timeout(self._switch_after_s if self.route.several else ATTEMPT_MAX_S):
+                host, port = self.route.host, self.route.port
+                name = host if self.tls is not None else None
+                await loop.create_connection(lambda: link, host, port, ssl=self.tls, server_hostname=name)
                 if self.logon is not None:
                     await self._log_on(link, self.logon)
         except BaseException:
@@ -249,11 +272,27 @@ class Connection:
         self._link = link
         self._flush_soon()
         try:
+            if self.route.several:
+                await self._watch(link)
             await link.lost
         finally:
             self._link = None
             link.abort()
             self._take_back()
+            if self._switching:
+                self._switching = False
+                self.route.next()
+
+    async def _watch(self, link: _Link) -> None:
+        """Until the link is lost, look whether requests wait in vain: a server that was paused still has its port."""
+        loop = asyncio.get_running_loop()
+        while True:
+            done, _ = await asyncio.wait({link.lost}, timeout=self._switch_after_s / 4)
+            if done:
+                return
+            if self._sent and loop.time() - max(link.heard, self._sent[0].since) > self._switch_after_s:
+                self._switching = True
+                link.abort(ConnectionError(f"{self.address} has not answered for {self._switch_after_s} s"))
 
     def _take_back(self) -> None:
         """Queue again what a lost link left unanswered and may be sent twice; the rest ends with ConnectionLost."""
@@ -304,6 +343,10 @@ class Connection:
                         return call.read(bytes(reply.result)), resent
                     error = RequestError.of(reply.error.code, reply.error.message)
                     error.resent = resent
+                    if reply.error.code == NOT_LEADER and self.route.several:
+                        await asyncio.sleep(CONNECT.wait_s(attempt))
+                        attempt += 1
+                        continue
                     if reply.error.code != BUSY:
                         raise error
                     busy = Busy(error.code, error.message)
@@ -319,7 +362,7 @@ class Connection:
     def _pending(self, call: Call[T]) -> _Pending:
         self._id += 1
         future: asyncio.Future[codec.Reply] = asyncio.get_running_loop().create_future()
-        line = codec.request_line(self._id, call.method, call.params)
+        line = codec.request_line(self._id, call.method, call.params, self.min_seq)
         return _Pending(self._id, line, future, safe=call.safe)
 
     def _enqueue(self, pending: _Pending) -> None:
@@ -341,15 +384,17 @@ class Connection:
     def _flush(self) -> None:
         self._flushing = False
         link = self._link
-        if link is None or link.lost.done():
+        if link is None or link.lost.done() or self._switching:
             return
         lines: list[bytes] = []
         size = 0
+        now = asyncio.get_running_loop().time()
         while self._queue and len(self._sent) < self._in_flight_max and not link.paused:
             pending = self._queue.popleft()
             if pending.future.done():
                 continue
             pending.sent = True
+            pending.since = now
             self._sent.append(pending)
             lines.append(pending.line)
             size += len(pending.line)
@@ -372,7 +417,11 @@ class Connection:
         self._sent.popleft()
         if reply.seq is not None and reply.seq > self.seq:
             self.seq = reply.seq
+        if reply.error is not None and reply.error.code == NOT_LEADER and self.route.several:
+            self._switching = True
         if not pending.future.done():
             pending.future.set_result(reply)
-        if self._queue:
+        if self._switching and not self._sent and self._link is not None:
+            self._link.abort()
+        elif self._queue:
             self._flush_soon()

@@ -12,6 +12,8 @@ NOT_PERMITTED: Final = -32002
 BUSY: Final = -32003
 TOO_LARGE: Final = -32004
 CAPACITY_REACHED: Final = -32005
+BEHIND: Final = -32007
+NOT_LEADER: Final = -32008
 
 
 class ClientError(Exception):
@@ -60,6 +62,14 @@ class CapacityReached(RequestError):  # noqa: N818
     """The engine is full; nothing was executed, and it stays so until the server has larger limits."""
 
 
+class Behind(RequestError):  # noqa: N818
+    """The server, a replica most likely, did not come to the `min_seq` of the request in time."""
+
+
+class NotLeader(RequestError):  # noqa: N818
+    """A replica was asked to write, and no other server is known to this client."""
+
+
 class ConnectionLost(ClientError, ConnectionError):  # noqa: N818
     """The connection went away, and the call was not one that may be sent again.
 
@@ -94,4 +104,6 @@ _CLASSES: Final[dict[int, type[RequestError]]] = {
     BUSY: Busy,
     TOO_LARGE: TooLarge,
     CAPACITY_REACHED: CapacityReached,
+    BEHIND: Behind,
+    NOT_LEADER: NotLeader,
 }

@@ -16,6 +16,7 @@ import msgspec
 from server.client.errors import ClientError, ConnectionLost, ProtocolError, RequestError
 from server.client.logon import Logon
 from server.client.retry import CONNECT, tune_socket
+from server.client.route import Route
 
 LINE_MAX: Final = 2**28
 ATTEMPT_MAX_S: Final = 10.0
@@ -57,8 +58,7 @@ class Subscription:
 
     def __init__(
         self,
-        host: str,
-        port: int,
+        route: Route,
         topics: Sequence[str],
         logon: Logon | None = None,
         tls: ssl.SSLContext | None = None,
@@ -72,8 +72,7 @@ class Subscription:
             raise ValueError("topics: executions are asked for twice")
         self.reconnects = 0
         """Connections made after the first."""
-        self._host = host
-        self._port = port
+        self._route = route
         self._topics = list(topics)
         self._logon = logon
         self._tls = tls
@@ -176,9 +175,10 @@ class Subscription:
     async def _connect(self) -> None:
         try:
             async with asyncio.timeout(ATTEMPT_MAX_S):
-                name = self._host if self._tls is not None else None
+                host, port = self._route.host, self._route.port
+                name = host if self._tls is not None else None
                 self._reader, self._writer = await asyncio.open_connection(
-                    self._host, self._port, ssl=self._tls, server_hostname=name, limit=LINE_MAX
+                    host, port, ssl=self._tls, server_hostname=name, limit=LINE_MAX
                 )
                 tune_socket(self._writer.get_extra_info("socket"))
                 if self._logon is not None:
@@ -195,9 +195,9 @@ class Subscription:
                             self._complete.setdefault(topic, seq if from_seq is None else from_seq)
         except (OSError, EOFError, TimeoutError) as error:
             await self._drop()
-            raise ConnectionLost(
-                f"cannot reach {self._host}:{self._port}: {error or type(error).__name__}", sent=False
-            ) from None
+            address = self._route.address
+            self._route.next()
+            raise ConnectionLost(f"cannot reach {address}: {error or type(error).__name__}", sent=False) from None
         except ClientError:
             await self.close()
             raise

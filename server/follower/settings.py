@@ -9,7 +9,7 @@ from server.settings import Settings, SettingsError, setting, table
 LEADERS_ONLY = frozenset(
     {
         "postgres_wal_bytes", "queue_delay_ms_max", "spin_microseconds", "disk_free_bytes_min", "digest_every",
-        "log_retention",
+        "log_retention", "standby", "name", "lease_ms",
     }
 )  # fmt: skip
 """Settings of `serve` that say nothing to a follower."""

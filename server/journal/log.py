@@ -230,10 +230,11 @@ class Journal:
             if self._settling is not None:
                 self._settling.cancel()
 
-    async def take_over(self) -> None:
+    async def take_over(self, *, after: int | None = None) -> bool:
         """Append a row of the next epoch: from its commit on, no older leader can append.
 
         Afterwards `head` is that row, and the log below it is complete: read it to the end before anything is answered.
+        `after`: only if the log's newest epoch is that one; False when somebody else has been faster.
         """
         if self._read_only:
             raise JournalError("a journal that was opened to read cannot take over")
@@ -255,6 +256,8 @@ class Journal:
                     )
                     if mine:  # an attempt whose outcome was unknown
                         await link.connection.execute(_CONFIRM)
+                    elif after is not None and head.epoch != after:
+                        return False
                     else:
                         await schema.make_partition(link.connection, self._facts, self._facts.partition(head.seq + 1))
                         record = await link.connection.fetchrow(
@@ -287,6 +290,14 @@ class Journal:
         self._epoch = head.epoch
         log.info("journal_taken_over", seq=head.seq, epoch=head.epoch)
         self._extend()
+        return True
+
+    async def connect(self) -> Link:
+        """Return a session with this log's database, for whoever keeps something beside it; it belongs to the caller.
+
+        Raises one of GONE, a PostgresError, LogLost when this is another log.
+        """
+        return await self._connect()
 
     async def barrier(self) -> None:
         """Return if our row is still the newest but for rows of our own, else raise Fenced or LogLost.

@@ -73,7 +73,7 @@ async def check_server(connection: asyncpg.Connection, *, allow_unsafe: bool) ->
 
 async def read_facts(connection: asyncpg.Connection) -> LogFacts | None:
     """Return what metadata says; None if there is no log yet. Raises UnsafeDatabase for a newer schema."""
-    if not await _exists(connection, "metadata"):
+    if not await has_table(connection, "metadata"):
         return None
     facts = {row["name"]: row["value"] for row in await connection.fetch("SELECT name, value FROM tongbao.metadata")}
     version = int(facts["schema_version"])
@@ -82,7 +82,7 @@ async def read_facts(connection: asyncpg.Connection) -> LogFacts | None:
     return LogFacts(bytes.fromhex(facts["log_id"]), int(facts["partition_rows"]))
 
 
-async def _exists(connection: asyncpg.Connection, name: str) -> bool:
+async def has_table(connection: asyncpg.Connection, name: str) -> bool:
     """Whether the schema has a table of this name.
 
     Asked of the catalogue's rows: to_regclass() answers from a cache that an advisory lock does not refresh, so that a
@@ -96,7 +96,7 @@ async def _exists(connection: asyncpg.Connection, name: str) -> bool:
 
 
 @asynccontextmanager
-async def _alone(connection: asyncpg.Connection) -> AsyncIterator[None]:
+async def alone(connection: asyncpg.Connection) -> AsyncIterator[None]:
     """Make tables in one transaction, while no other process does.
 
     A process that is paused in the middle would keep every successor waiting for the lock. So PostgreSQL ends the
@@ -113,7 +113,7 @@ async def ensure_schema(connection: asyncpg.Connection, partition_rows: int, tim
     facts = await read_facts(connection)
     if facts is not None:
         return facts
-    async with _alone(connection):
+    async with alone(connection):
         facts = await read_facts(connection)
         if facts is not None:
             return facts
@@ -145,10 +145,10 @@ async def make_partition(connection: asyncpg.Connection, facts: LogFacts, partit
     """
     table = table_name(partition)
     first, end = partition * facts.partition_rows, (partition + 1) * facts.partition_rows
-    if await _exists(connection, table.removeprefix("tongbao.")):
+    if await has_table(connection, table.removeprefix("tongbao.")):
         return
-    async with _alone(connection):
-        if await _exists(connection, table.removeprefix("tongbao.")):
+    async with alone(connection):
+        if await has_table(connection, table.removeprefix("tongbao.")):
             return
         # A log is only ever appended to: vacuum has nothing to find in it but the freezing it does at the latest
         # every 200 million transactions, which it does in spite of this setting.

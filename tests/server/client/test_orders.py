@@ -19,6 +19,7 @@ from server.client import (
     Transfer,
     uuid7,
 )
+from server.client.route import Route
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +154,7 @@ async def test_each_topic_goes_on_from_where_it_was() -> None:
 
     async with asyncio.timeout(10), await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
         port = listening.sockets[0].getsockname()[1]
-        async with Subscription("127.0.0.1", port, ["executions:7", "executions:8"], from_seq=1) as events:
+        async with Subscription(Route("127.0.0.1", port), ["executions:7", "executions:8"], from_seq=1) as events:
             found = []
             async for event in events:
                 assert not event.gap

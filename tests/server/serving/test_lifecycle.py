@@ -101,8 +101,8 @@ def test_start_stop_and_start_again(data_dir: Path) -> None:
         assert not (data_dir / "server.json").exists()
         steps = [line["step"] for line in server.events() if line["event"] == "started"]
         undone = [line["step"] for line in server.events() if line["event"] == "stopped_step"]
-        assert steps == ["http", "channels", "lock", "postgres", "journal", "recovery", "risk", "takeover", "scopes",
-                         "snapshots", "batcher", "listen"]  # fmt: skip
+        assert steps == ["http", "channels", "lock", "postgres", "journal", "recovery", "risk", "snapshots", "standby",
+                         "takeover", "scopes", "lease", "batcher", "listen"]  # fmt: skip
         assert undone == [step for step in reversed(steps) if step in undone]
         assert not postgres_processes(data_dir)
         server.start()
