@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import numpy as np
+
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
@@ -43,6 +45,17 @@ def survey(Batch batch not None) -> Survey:
         + limit_items(batch),
         batch.account_count, batch.transfer_count,
     )
+
+
+def updated_accounts(Batch batch not None):
+    """The ids of the accounts that the batch asks to change (update_accounts), as uint64."""
+    cdef uint32_t index
+    cdef uint64_t[::1] view
+    array = np.empty(batch.update_count, dtype=np.uint64)
+    view = array
+    for index in range(batch.update_count):
+        view[index] = batch.updates[index].id
+    return array
 
 
 def decides(Batch batch not None) -> bool:

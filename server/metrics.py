@@ -105,6 +105,10 @@ GAUGES: dict[str, str] = {
     "start_seconds": "Time from the start of the process until it was ready.",
     "follow_seq": "Follower: newest log entry that was applied.",
     "follow_behind_seconds": "Follower: age of the newest entry when it was applied, or how long the log is silent.",
+    "projection_seq": "Projection: newest log entry that the tables hold.",
+    "projection_rows_behind": "Projection: log entries that the follower has applied and the tables do not hold yet.",
+    "projection_rows_total": "Projection: rows of tables written since the start.",
+    "projection_trouble": "Projection: 1 while its database does not take what is written.",
 }
 
 PREFIX = "tongbao"

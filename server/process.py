@@ -32,10 +32,11 @@ from server.journal import (
     UnsafeDatabase,
 )
 from server.metrics import Metrics
+from server.projection.errors import ProjectionError
 from server.recovery import ReplayError
 from server.settings import SettingsError
 
-logs.OURS += [JournalError, EngineError, ReplayError, SettingsError, ChannelsError]
+logs.OURS += [JournalError, EngineError, ReplayError, SettingsError, ChannelsError, ProjectionError]
 
 
 class Exit(IntEnum):
@@ -63,6 +64,10 @@ class Exit(IntEnum):
     """The log holds more than the capacities allow."""
     CUT_SHORT = 10
     """The stop was cut short by a second signal or its time limit."""
+    PROJECTION = 11
+    """The tables of a projection are not there, of another revision, or not of this log."""
+    PROJECTION_DIFFERS = 12
+    """`tongbao projection check` found rows that are not what the log gives."""
 
 
 def exit_code_of(error: BaseException) -> Exit:
@@ -76,6 +81,7 @@ def exit_code_of(error: BaseException) -> Exit:
         ((LogLost,), Exit.LOG_LOST),
         ((InvariantError,), Exit.INVARIANT),
         ((CapacityError,), Exit.CAPACITY),
+        ((ProjectionError,), Exit.PROJECTION),
     ):
         if isinstance(error, kinds):
             return code

@@ -44,6 +44,7 @@ KNOWS = {
     "server.wire": {"server.wire", "engine", "engine._core"},
     "server.journal": {"server.journal", "engine"},
     "server.session": {"server.wire", "engine", "server.channels"},
+    "server.projection": {"server.projection", "server.journal", "server", "engine", "engine._core"},
     "server.client": {"server.client", "server.wire", "engine", "engine._core"},
     "loadtest": {"loadtest", "server.wire", "server.client", "engine", "engine._core"},
 }

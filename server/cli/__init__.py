@@ -16,6 +16,7 @@ from server.cli import (
     importing,
     limits,
     orders,
+    projection,
     serve,
     sessions,
     snapshot,
@@ -37,6 +38,7 @@ app.command(serve.serve, name="serve")
 app.command(follow.follow, name="follow")
 app.command(failover.servers, name="servers")
 app.command(failover.promote, name="promote")
+app.command(projection.app, name="projection")
 app.command(status.status, name="status")
 app.command(verify.verify, name="verify")
 app.command(snapshot.snapshot, name="snapshot")

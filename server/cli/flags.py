@@ -24,6 +24,7 @@ _COMMON = {
     "name",
     "leader_dir",
     "replica",
+    "projection_url",
     "channels",
     "tls_cert",
     "tls_key",

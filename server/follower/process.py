@@ -1,6 +1,6 @@
 """`tongbao follow`: the ordered start and stop of a process that follows the log.
 
-    start   http > channels > lock > journal > recovery > replica > follow > listen > ready
+    start   http > channels > lock > journal > recovery > replica > projection > follow > listen > ready
     stop    not ready > listen > follow > replica (answer what was accepted) > snapshots (a last one) > journal > lock >
             http
 
@@ -23,8 +23,9 @@ from server.follower.follower import Follower, Sink
 from server.follower.local import dsn_of, seed_snapshot
 from server.follower.replica import Replica, ReplicaBatcher
 from server.follower.settings import FollowSettings
-from server.journal import Journal
+from server.journal import Head, Journal
 from server.process import InUseError, Process, Step
+from server.projection.sink import Projection
 from server.recovery import catch_up, restore
 from server.snapshots import Snapshots, Snapshotter
 
@@ -32,6 +33,8 @@ __all__ = ["FollowProcess", "InUseError", "run"]
 
 SILENT_SECONDS = 5.0
 """A follower that has not heard of its log for so long is not ready."""
+FINISH_SECONDS = 5.0
+"""An orderly stop gives a projection so long to write what was applied."""
 
 
 class FollowProcess(Process):
@@ -42,6 +45,7 @@ class FollowProcess(Process):
         self.settings = settings
         self.sinks: list[Sink] = []
         self.follower: Follower | None = None
+        self.projection: Projection | None = None
         self._progress = (0, 0)
         self._tasks: list[asyncio.Task[None]] = []
         self._batcher: ReplicaBatcher | None = None
@@ -54,6 +58,7 @@ class FollowProcess(Process):
             Step("journal", self._start_journal, self._stop_journal),
             Step("recovery", self._start_recovery, self._stop_snapshots),
             Step("replica", self._start_replica, self._stop_replica),
+            Step("projection", self._start_projection, None),
             Step("follow", self._start_follow, self._stop_follow),
             Step("listen", self._start_listen, self._stop_listen),
         ]
@@ -76,6 +81,8 @@ class FollowProcess(Process):
         }
         if self.follower.tail.trouble is not None:
             said["reason"] = "the database does not answer"
+        if self.projection is not None:
+            said["projection"] = {"seq": self.projection.mark.seq, "trouble": self.projection.trouble is not None}
         return said
 
     def when_ready(self) -> dict[str, Any]:
@@ -180,6 +187,16 @@ class FollowProcess(Process):
             await self._acceptor.empty()
         self._batcher.stop()
 
+    async def _start_projection(self) -> None:
+        """Tables that cannot be ours end the start; a database that is away is waited for later, by the sink."""
+        if not self.settings.projection_url:
+            return
+        recovered = self._recovered
+        head = Head(recovered.seq, recovered.log_hash, recovered.epoch, recovered.engine.last_timestamp)
+        self.projection = Projection(self.settings.projection_url, self.journal, recovered.engine, head, self.metrics)
+        await self.projection.check()
+        self.sinks.append(self.projection)
+
     async def _start_listen(self) -> None:
         if self._acceptor is None:
             return
@@ -245,6 +262,9 @@ class FollowProcess(Process):
             raise self.fatal
 
     async def _stop_follow(self) -> None:
+        if self.projection is not None and self.fatal is None and self._tasks:
+            self._tasks[0].cancel()  # the follower's own: nothing more is applied
+            await self.projection.finish(FINISH_SECONDS)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -39,6 +39,11 @@ class FollowSettings(Settings):
     wait_ms_max: int = setting(
         2_000, "Longest time that a read waits for the `min_seq` it asks for; then it is answered -32007.", minimum=1
     )
+    projection_url: str = setting(
+        "",
+        "PostgreSQL into whose tables the log is projected (docs/PROJECTION.md); empty: none.",
+        secret=True,
+    )
     poll_ms_max: int = setting(
         20, "Longest pause between two looks at a log in which nothing happens.", minimum=1, maximum=60_000
     )
