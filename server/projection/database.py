@@ -86,8 +86,7 @@ class Tables:
             tables = cls(connection)
             await tables._read_partitions()
             if write:
-                for table in CHANGING:
-                    await tables._make_staging(table)
+                await tables._make_staging()
         except BaseException:
             connection.terminate()
             raise
@@ -266,17 +265,21 @@ class Tables:
                 "let one process alone write, then start again"
             )
 
-    async def _make_staging(self, table: str) -> None:
+    async def _make_staging(self) -> None:
         """Where changed rows wait to be brought to theirs; empty again at the end of every transaction."""
-        await self.connection.execute(
-            f"CREATE TEMPORARY TABLE changed_{table} (LIKE {SCHEMA}.{table}) ON COMMIT DELETE ROWS"
-        )
         rows = await self.connection.fetch(
-            "SELECT attname FROM pg_attribute WHERE attrelid = $1::regclass AND attnotnull AND attnum > 0",
-            f"pg_temp.changed_{table}",
+            "SELECT relname, "
+            "string_agg(quote_ident(attname) || ' ' || format_type(atttypid, atttypmod), ', ') AS columns "
+            "FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid "
+            "JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE nspname = $1 AND relname = ANY($2) AND attnum > 0 AND NOT attisdropped GROUP BY relname",
+            SCHEMA, list(CHANGING),
+        )  # fmt: skip
+        await self.connection.execute(
+            ";".join(
+                f"CREATE TEMPORARY TABLE changed_{row['relname']} ({row['columns']}) ON COMMIT DELETE ROWS"
+                for row in rows
+            )
         )
-        drops = ", ".join(f"ALTER COLUMN {row['attname']} DROP NOT NULL" for row in rows)
-        await self.connection.execute(f"ALTER TABLE pg_temp.changed_{table} {drops}")
 
     # --- partitions ------------------------------------------------------------------------------
 

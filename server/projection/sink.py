@@ -16,7 +16,7 @@ from engine import Batch, Engine, log_record
 from engine.requests import clear
 from server import batches
 from server.journal import Head, Journal, Kind, LogDamaged, Row
-from server.journal.link import BACKOFF_MAX, BACKOFF_MIN, GONE
+from server.journal.link import BACKOFF_MAX, BACKOFF_MIN, GONE, temporary
 from server.logs import fault
 from server.logs import get as get_logger
 from server.metrics import Metrics
@@ -71,6 +71,8 @@ class Projection:
         self._log_hash = head.hash
         self._changes: Changes | None = None
         self._attempted: Work | None = None
+        self._writing = False
+        """Whether there is a session with the tables."""
         self._wake = asyncio.Event()
         self._wake.set()
         self._log = get_logger()
@@ -112,6 +114,7 @@ class Projection:
                 await self._resume(tables)
                 self._note_trouble(None)
                 pause = BACKOFF_MIN
+                self._writing = True
                 while True:
                     await self._wake.wait()
                     self._wake.clear()
@@ -120,9 +123,10 @@ class Projection:
             except (*GONE, asyncpg.PostgresError) as error:
                 self._note_trouble(error)
                 self._wake.set()
-                await asyncio.sleep(pause if isinstance(error, GONE) else max(pause, RETRY_SECONDS))
+                await asyncio.sleep(pause if temporary(error) else RETRY_SECONDS)
                 pause = min(2 * pause, BACKOFF_MAX)
             finally:
+                self._writing = False
                 if tables is not None:
                     tables.connection.terminate()
 
@@ -134,7 +138,7 @@ class Projection:
     async def finish(self, seconds: float) -> None:
         """Give it some time to write what was applied, if its database is there; what is left is written next time."""
         waited = 0.0
-        while self.mark.seq < self.seq and self.trouble is None and waited < seconds:
+        while self._writing and self.mark.seq < self.seq and waited < seconds:
             await asyncio.sleep(PAUSE_SECONDS)
             waited += PAUSE_SECONDS
 
