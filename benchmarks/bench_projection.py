@@ -86,7 +86,8 @@ class NoLog:
 
     async def read(self, *_: Any, **__: Any) -> AsyncIterator[Row]:
         """Give no row."""
-        for row in ():
+        nobody: tuple[Row, ...] = ()
+        for row in nobody:
             yield row
 
 
@@ -162,7 +163,8 @@ async def rebuilt(dsn: str, *, transfers: int) -> float:
 
 
 async def _nothing() -> AsyncIterator[tuple[Columns, int]]:
-    for part in ():
+    nobody: tuple[tuple[Columns, int], ...] = ()
+    for part in nobody:
         yield part
 
 

@@ -271,7 +271,8 @@ class Tables:
             "SELECT relname, "
             "string_agg(quote_ident(attname) || ' ' || format_type(atttypid, atttypmod), ', ') AS columns "
             "FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid "
-            "JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE nspname = $1 AND relname = ANY($2) AND attnum > 0 AND NOT attisdropped GROUP BY relname",
+            "JOIN pg_namespace ON pg_namespace.oid = relnamespace "
+            "WHERE nspname = $1 AND relname = ANY($2) AND attnum > 0 AND NOT attisdropped GROUP BY relname",
             SCHEMA, list(CHANGING),
         )  # fmt: skip
         await self.connection.execute(

@@ -202,10 +202,8 @@ async def test_a_rebuild_equals_what_was_written_row_by_row(
         with pytest.raises(ProjectionError, match="stop it first"):
             await rebuild(source, tables)
     await tamper(tables, "UPDATE ledger.accounts SET debits_posted = debits_posted + 1 WHERE account_id = 3")
-    await tamper(
-        tables,
-        "DELETE FROM ledger.transfers WHERE timestamp = (SELECT min(timestamp) FROM ledger.transfers)",
-    )
+    first = "SELECT min(timestamp) FROM ledger.transfers"
+    await tamper(tables, f"DELETE FROM ledger.transfers WHERE timestamp = ({first})")
     report = await found(directory, database, tables)
     assert [line.split(":")[0] for line in report.differences] == ["accounts", "transfers"]
     assert "account_id 3" in report.differences[0]
@@ -249,8 +247,8 @@ async def test_tables_that_are_not_its_own_end_the_start(
     await refused("use the program that made them")
 
 
-async def test_tables_behind_the_snapshot_and_before_the_log(tmp_path: Path, database: str, tables: str) -> None:
-    """The follower begins with a snapshot that is newer than the tables, and even the log's rows between may be gone."""
+async def test_tables_behind_the_snapshot(tmp_path: Path, database: str, tables: str) -> None:
+    """The follower begins with a snapshot that is newer than the tables."""
     await migrate(tables)
     flags = {"database_url": database, "snapshot_every_items": 200, "snapshot_stop_items": 50}
     follower = {"snapshot_every_items": 200, "snapshot_stop_items": 50}

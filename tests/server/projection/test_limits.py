@@ -1,4 +1,4 @@
-"""Property: limits, exposures, proposals and positions in the tables equal the engine's, whatever was set and traded."""
+"""Property: limits, exposures, proposals and positions in the tables equal the engine's after random trading."""
 
 import asyncio
 from collections.abc import AsyncIterator
