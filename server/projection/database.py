@@ -17,7 +17,7 @@ import numpy.typing as npt
 from server.projection import REVISION, SCHEMA
 from server.projection.changes import COUNTED, Mark, Work, Write
 from server.projection.columns import Columns, moments
-from server.projection.encoding import HEADER, TRAILER, encode
+from server.projection.encoding import HEADER, TRAILER, arranged, encode
 from server.projection.errors import ProjectionError
 from server.projection.migration import revision_of
 
@@ -34,6 +34,8 @@ WHOLE = (
     "exposures", "limits_by_instrument", "proposals",
 )  # fmt: skip
 """Tables without partitions."""
+ARRANGED = {"transfers": "debit_account_id"}
+"""In which order rows that come together are copied: neighbours in an index are then entered one after another."""
 NEXT = "_next"
 """Behind the name of a partitioned table that is to take another's place."""
 ADVISORY_LOCK = 0x746F_6E67_6261_71
@@ -192,7 +194,10 @@ class Tables:
             yield HEADER
             part: tuple[Columns, int] | None = first_of_run
             while part is not None:
-                yield encode(list(part[0].values()), part[1])
+                columns = list(part[0].values())
+                if by := ARRANGED.get(table.removesuffix(NEXT)):
+                    columns = arranged(columns, part[0][by].values)
+                yield encode(columns, part[1])
                 written += part[1]
                 part = next(parts, None)
                 if part is not None and table in self._partitions and not self._has_partitions(table, part[0]):

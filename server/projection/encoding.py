@@ -42,6 +42,18 @@ class Column(NamedTuple):
     """Of a "label": names by number."""
 
 
+def arranged(columns: Sequence[Column], by: Array) -> list[Column]:
+    """The same rows in the order of a key."""
+    order = np.argsort(by, kind="stable")
+    return [
+        column._replace(
+            values=tuple(half[order] for half in column.values) if column.kind == "uuid" else column.values[order],
+            present=None if column.present is None else column.present[order],
+        )
+        for column in columns
+    ]
+
+
 def encode(columns: Sequence[Column], count: int) -> bytes:
     """Return the bytes of `count` rows, without header and trailer. Raises ValueError for a number out of range."""
     if count == 0:

@@ -210,8 +210,8 @@ CREATE TABLE ledger.transfers (
     at timestamptz NOT NULL,
     PRIMARY KEY (transfer_id, at)
 ) PARTITION BY RANGE (at);
-CREATE INDEX transfers_debit ON ledger.transfers (debit_account_id, timestamp);
-CREATE INDEX transfers_credit ON ledger.transfers (credit_account_id, timestamp);
+CREATE INDEX transfers_debit ON ledger.transfers (debit_account_id);
+CREATE INDEX transfers_credit ON ledger.transfers (credit_account_id);
 CREATE INDEX transfers_pending ON ledger.transfers (timestamp) WHERE state = 'pending';
 COMMENT ON TABLE ledger.transfers IS
     'Transfers: money or assets from one account to another. Append-only but for `state`, by month.';
