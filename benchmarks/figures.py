@@ -55,6 +55,7 @@ GATES: dict[str, Gate] = {
     "risk/decision p99": Gate(2, 2, at_most=True),
     "risk/basket": Gate(40e6, 40e6),
     "risk/start, warm": Gate(2, 0.5, at_most=True),
+    "projection/behind": Gate(100_000, 100_000),
     "recovery/10 M transfers": Gate(10, 3, at_most=True),
     "snapshot/stall p99.9": Gate(50, 10, at_most=True),
     "memory/bytes per transfer": Gate(256, 180, at_most=True),
