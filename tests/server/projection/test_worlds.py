@@ -5,6 +5,7 @@ from random import Random
 
 import pytest
 
+from server.projection import changes
 from server.projection.comparison import Report, compare
 from server.projection.database import Tables
 from server.projection.migration import migrate
@@ -61,6 +62,24 @@ async def test_the_tables_equal_the_engine(database: str, kind: str, seed: int) 
             assert report.rows["executions"] > 50
         else:
             assert report.rows["transfers"] > 10
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_what_was_not_noted_is_read_from_the_log(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changes, "NOTES_MAX", 3)
+    records, limits = ledger_records("projection/notes", 60)
+    await migrate(database)
+    world = World(Log(records), limits, database)
+    running = asyncio.create_task(world.sink.run())
+    try:
+        for count in (1, 2, 10, 1, 30, 2, 60):
+            world.apply(count)
+            await asyncio.sleep(0.004)
+            world.apply(5)
+            await flushed(world, running)
+        assert (await checked(world)).rows["batches"] == len(records) + 1
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
