@@ -13,30 +13,24 @@ What is dropped is detached first, without a lock that an append or a reader wou
 """
 
 import asyncio
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Self
+from typing import Self
 
 import asyncpg
 import structlog
-import zstandard
 
 from server.journal.cluster import sync_directory
+from server.journal.copied import FileOfRows, file_sha256, read_rows
 from server.journal.errors import JournalError, LogDamaged
 from server.journal.rows import Chain, Row
 from server.journal.schema import COLUMNS, LogFacts, list_partitions, table_name
 
 log = structlog.get_logger("tongbao.journal")
-
-LEVEL = 3
-"""zstd: payloads are compressed already where it pays; this is for the columns around them."""
-CHUNK = 1 << 20
-_SIGNATURE = b"PGCOPY\n\xff\r\n\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,52 +78,12 @@ def read_archive(directory: Path, first: int = 0) -> Iterator[Row]:
         log_id = manifest.log_id
         if chain is None:
             chain = Chain(manifest.first - 1, bytes.fromhex(manifest.first_previous_hash), None)
-        for row in _read_file(directory / manifest.file, chain.seq + 1):
+        for row in read_rows(directory / manifest.file, chain.seq + 1):
             chain.check(row)
             if row.seq >= first:
                 yield row
         if chain.seq != manifest.last or chain.hash != bytes.fromhex(manifest.last_hash):
             raise LogDamaged(chain.seq + 1, f"missing: {manifest.file} ends before row {manifest.last}")
-
-
-def _read_file(path: Path, expected: int) -> Iterator[Row]:
-    """Parse PostgreSQL's binary COPY."""
-    try:
-        with path.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as stream:
-            head = _exactly(stream, len(_SIGNATURE) + 8)
-            if not head.startswith(_SIGNATURE):
-                raise LogDamaged(expected, f"{path.name} does not begin as an archive does")
-            _exactly(stream, int.from_bytes(head[-4:], "big"))
-            while (count := int.from_bytes(_exactly(stream, 2), "big", signed=True)) != -1:
-                if count != len(Row._fields):
-                    raise LogDamaged(expected, f"{path.name}: a row of {count} columns")
-                fields: list[bytes | None] = []
-                for _ in range(count):
-                    length = int.from_bytes(_exactly(stream, 4), "big", signed=True)
-                    fields.append(None if length < 0 else _exactly(stream, length))
-                yield _row(fields)
-                expected += 1
-    except (zstandard.ZstdError, EOFError, OSError, TypeError) as error:
-        raise LogDamaged(expected, f"{path.name} cannot be read: {error}") from error
-
-
-def _row(fields: list[bytes | None]) -> Row:
-    numbers = [int.from_bytes(field, "big", signed=True) for field in fields[:5] if field is not None]
-    previous_hash, hash, checksum, digest, payload = fields[5:]
-    if len(numbers) != 5 or previous_hash is None or hash is None or checksum is None or payload is None:
-        raise TypeError("a column is NULL")
-    seq, epoch, time, format, kind = numbers
-    return Row(seq, epoch, time, format, kind, previous_hash, hash, checksum, digest, payload)
-
-
-def _exactly(stream: IO[bytes] | zstandard.ZstdDecompressionReader, count: int) -> bytes:
-    parts = b""
-    while len(parts) < count:
-        part = stream.read(count - len(parts))
-        if not part:
-            raise EOFError("it ends too early")
-        parts = parts + part if parts else part
-    return parts
 
 
 async def archive_partition(
@@ -143,18 +97,19 @@ async def archive_partition(
         manifest = ArchiveManifest.read(manifest_path)
         await asyncio.to_thread(_verify, directory, manifest, facts)
         return manifest
-    temporary = directory / f".{name}.writing"
-    with temporary.open("wb") as file:
-        compressor = zstandard.ZstdCompressor(level=LEVEL).stream_writer(file, closefd=False)
+    file = FileOfRows(path)
+    try:
 
         async def write(data: bytes) -> None:
-            await asyncio.to_thread(compressor.write, data)
+            await asyncio.to_thread(file.write, data)
 
         await connection.copy_from_query(
             f"SELECT {COLUMNS} FROM {table_name(partition)} ORDER BY seq", output=write, format="binary"
         )
-        await asyncio.to_thread(_finish, compressor, file)
-    temporary.replace(path)
+        await asyncio.to_thread(file.finish)
+    except BaseException:
+        file.abandon()
+        raise
     manifest = await asyncio.to_thread(_describe, path, facts, partition)
     await asyncio.to_thread(_verify, directory, manifest, facts)
     await asyncio.to_thread(_write_manifest, manifest_path, manifest)
@@ -162,15 +117,9 @@ async def archive_partition(
     return manifest
 
 
-def _finish(compressor: zstandard.ZstdCompressionWriter, file: IO[bytes]) -> None:
-    compressor.close()  # type: ignore[no-untyped-call]
-    file.flush()
-    os.fsync(file.fileno())
-
-
 def _describe(path: Path, facts: LogFacts, partition: int) -> ArchiveManifest:
     first = last = None
-    for row in _read_file(path, partition * facts.partition_rows):
+    for row in read_rows(path, partition * facts.partition_rows):
         first = first or row
         last = row
     if first is None or last is None:
@@ -187,14 +136,9 @@ def _describe(path: Path, facts: LogFacts, partition: int) -> ArchiveManifest:
         last_epoch=last.epoch,
         file=path.name,
         bytes=path.stat().st_size,
-        sha256=_checksum(path),
+        sha256=file_sha256(path),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _verify(directory: Path, manifest: ArchiveManifest, facts: LogFacts) -> None:
@@ -204,11 +148,11 @@ def _verify(directory: Path, manifest: ArchiveManifest, facts: LogFacts) -> None
         raise JournalError(f"{manifest.file}: belongs to another log")
     path = directory / manifest.file
     chain = Chain(first - 1, bytes.fromhex(manifest.first_previous_hash), None)
-    for row in _read_file(path, first):
+    for row in read_rows(path, first):
         chain.check(row)
     if chain.seq != first + facts.partition_rows - 1:
         raise LogDamaged(chain.seq + 1, f"missing from {manifest.file}")
-    if _checksum(path) != manifest.sha256:
+    if file_sha256(path) != manifest.sha256:
         raise LogDamaged(first, f"{manifest.file} is not the file that its manifest describes")
     before = directory / f"log-{manifest.partition - 1:010d}.json"
     if before.exists() and ArchiveManifest.read(before).last_hash != manifest.first_previous_hash:
