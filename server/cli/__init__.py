@@ -9,6 +9,7 @@ from rich.text import Text
 
 from server.cli import (
     accounts,
+    backup,
     channel,
     export,
     failover,
@@ -41,6 +42,8 @@ app.command(failover.promote, name="promote")
 app.command(projection.app, name="projection")
 app.command(status.status, name="status")
 app.command(verify.verify, name="verify")
+app.command(backup.backup, name="backup")
+app.command(backup.restore, name="restore")
 app.command(snapshot.snapshot, name="snapshot")
 app.command(channel.channel, name="channel")
 app.command(accounts.app, name="accounts")

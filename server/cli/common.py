@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 class Exit(IntEnum):
-    """Exit codes of the commands that talk to a server; `serve` and `verify` have those of server.lifecycle.Exit."""
+    """Exit codes of the commands that talk to a server; those of all others are server.process.Exit."""
 
     OK = 0
     """Done."""

@@ -1,29 +1,21 @@
 """The work of `tongbao verify`; apart from the command, since it needs the whole server's modules."""
 
 import asyncio
-import hashlib
 import json
 import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
-
-import asyncpg
 
 from engine import Engine
 from engine.errors import SnapshotError
+from server.backup.checking import content_hash
 from server.cli.common import CommandError, progress
-from server.journal import Head, Journal, LogDamaged, LogLost, PrivatePostgres, Row, UnsafeDatabase
-from server.journal.cluster import PORT
-from server.journal.postgres import DATABASE, USER
+from server.cli.origin import open_log, origin
+from server.journal import Head, Journal, LogDamaged, LogLost, Row
 from server.recovery import Recovered, catch_up
 from server.settings import Settings
-
-READ_ONLY = "default_transaction_read_only=on"
-WAIT_SECONDS = 10.0
-HASH_CHUNK = 8 << 20
 
 
 @dataclass(slots=True)
@@ -79,49 +71,12 @@ class _Part:
 
 async def replay_log(report: Report, data_dir: Path, database_url: str, *, from_snapshot: bool, quiet: bool) -> None:
     """Replay the whole log and fill in the report. Raises what is wrong, with the report filled so far."""
-    postgres: PrivatePostgres | None = None
-    try:
-        if database_url:
-            dsn, report.source = database_url, "DATABASE_URL"
-        else:
-            if not (data_dir / "postgres" / "data" / "PG_VERSION").exists():
-                raise CommandError(f"--data-dir: {data_dir} holds no private PostgreSQL of tongbao")
-            report.source = str(data_dir)
-            dsn = await _running(data_dir)
-            if not dsn:
-                postgres = PrivatePostgres(data_dir, prime=False)
-                dsn = await postgres.start(supervise=False)
-        separator = "&" if "?" in dsn else "?"
-        journal = await _open(f"{dsn}{separator}{READ_ONLY}")
+    async with origin(data_dir, database_url) as (dsn, report.source):
+        journal = await open_log(dsn)
         try:
             await _replay(report, journal, data_dir, from_snapshot=from_snapshot, quiet=quiet)
         finally:
             await journal.close()
-    finally:
-        if postgres is not None:
-            await postgres.stop()
-
-
-async def _running(data_dir: Path) -> str:
-    """Give the connection string of a private PostgreSQL that runs; empty when it does not."""
-    try:
-        directory = (data_dir / "postgres" / "socket_directory").read_text("utf-8").strip()
-        dsn = f"postgresql:///{DATABASE}?host={quote(directory)}&port={PORT}&user={USER}"
-        connection = await asyncpg.connect(dsn, timeout=WAIT_SECONDS)
-        await connection.close()
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-        return ""
-    return dsn
-
-
-async def _open(dsn: str) -> Journal:
-    """Open the log without ever making one; the session cannot write."""
-    try:
-        return await Journal.open(dsn, wait=WAIT_SECONDS, allow_unsafe=True)
-    except asyncpg.ReadOnlySQLTransactionError:
-        raise UnsafeDatabase("there is no log of tongbao in this database") from None
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
-        raise UnsafeDatabase(f"the database cannot be used: {error}") from None
 
 
 async def _replay(report: Report, journal: Journal, data_dir: Path, *, from_snapshot: bool, quiet: bool) -> None:
@@ -201,7 +156,7 @@ def _manifest(path: Path) -> dict[str, Any]:
 async def _compare(report: Report, recovered: Any, path: Path) -> None:
     """Hold a snapshot's file and manifest against the state that the replay has reached."""
     try:
-        in_file = await asyncio.to_thread(_file_hash, path)
+        in_file = await asyncio.to_thread(content_hash, path)
         manifest = _manifest(path)
     except FileNotFoundError:
         return  # pruned by the server meanwhile
@@ -212,19 +167,3 @@ async def _compare(report: Report, recovered: Any, path: Path) -> None:
     if manifest["digest"] != recovered.engine.digest().hex() or manifest["log_hash"] != recovered.log_hash.hex():
         raise SnapshotError(f"{path.name}: its manifest does not belong to this row of the log")
     report.snapshots.append(recovered.seq)
-
-
-def _file_hash(path: Path) -> str:
-    """SHA-256 of a snapshot's content; it must be what stands at its end."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        left = path.stat().st_size - digest.digest_size
-        while left > 0:
-            chunk = file.read(min(HASH_CHUNK, left))
-            if not chunk:
-                break
-            digest.update(chunk)
-            left -= len(chunk)
-        if file.read() != digest.digest():
-            raise SnapshotError(f"{path.name}: is damaged: its content does not match its hash")
-    return digest.hexdigest()

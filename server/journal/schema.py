@@ -117,16 +117,8 @@ async def ensure_schema(connection: asyncpg.Connection, partition_rows: int, tim
         facts = await read_facts(connection)
         if facts is not None:
             return facts
-        await connection.execute(resources.files(__package__).joinpath("schema.sql").read_text())
         facts = LogFacts(secrets.token_bytes(16), partition_rows)
-        await connection.executemany(
-            "INSERT INTO tongbao.metadata (name, value) VALUES ($1, $2)",
-            [
-                ("schema_version", str(SCHEMA_VERSION)),
-                ("log_id", facts.log_id.hex()),
-                ("partition_rows", str(partition_rows)),
-            ],
-        )
+        await make_empty(connection, facts)
         await make_partition(connection, facts, 0)
         checksum = sha256(facts.log_id).digest()
         hash = row_hash(NO_HASH, 0, 0, time, 0, Kind.GENESIS, checksum, None)
@@ -135,6 +127,16 @@ async def ensure_schema(connection: asyncpg.Connection, partition_rows: int, tim
             time, NO_HASH, hash, checksum, facts.log_id,
         )  # fmt: skip
     return facts
+
+
+async def make_empty(connection: asyncpg.Connection, facts: LogFacts, remarks: dict[str, str] | None = None) -> None:
+    """Make the tables of a log that has no row yet, within the caller's transaction; `remarks` go into metadata."""
+    await connection.execute(resources.files(__package__).joinpath("schema.sql").read_text())
+    values = {"schema_version": SCHEMA_VERSION, "log_id": facts.log_id.hex(), "partition_rows": facts.partition_rows}
+    await connection.executemany(
+        "INSERT INTO tongbao.metadata (name, value) VALUES ($1, $2)",
+        [(name, str(value)) for name, value in (values | (remarks or {})).items()],
+    )
 
 
 async def make_partition(connection: asyncpg.Connection, facts: LogFacts, partition: int) -> None:

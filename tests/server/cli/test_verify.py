@@ -183,7 +183,7 @@ def test_a_database_without_a_log(tongbao: Tongbao, database: str, tmp_path: Pat
 
 
 def test_a_database_that_is_not_there(tongbao: Tongbao, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("server.cli.verification.WAIT_SECONDS", 0.1)
+    monkeypatch.setattr("server.cli.origin.WAIT_SECONDS", 0.1)
     outcome = tongbao("verify", "--database-url", "postgresql://127.0.0.1:1/x")
     assert outcome.code == 4
     assert "database is not there" in outcome.err
