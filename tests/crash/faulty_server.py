@@ -19,6 +19,7 @@ from server.__main__ import main
 from server.batcher import Batcher
 from server.journal import Head, Journal, Kind, Row, schema
 from server.journal.rows import row_hash
+from server.leadership import Leadership
 from server.lifecycle import Server
 from tests.crash import faulty_orders
 
@@ -135,8 +136,12 @@ def no_fence() -> None:
     async def barrier(self: Journal) -> None:
         await asyncio.sleep(0)
 
+    async def renew(self: Leadership) -> None:
+        """Nor does it hear from the lease that another leads."""
+
     Journal.append = append  # type: ignore[method-assign]
     Journal.barrier = barrier  # type: ignore[method-assign]
+    Leadership._renew = renew  # type: ignore[method-assign]
 
 
 FAULTS: dict[str, Callable[[], None]] = {
