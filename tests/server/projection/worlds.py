@@ -32,7 +32,7 @@ def trading_records(seed: str, steps: int) -> tuple[list[bytes], Limits]:
         if step.items or step.method == "tick":
             plain.apply(step)
             fast.apply(step)
-    return fast.log, trading_subjects.LIMITS
+    return fast.engine.log, trading_subjects.LIMITS
 
 
 def ledger_records(seed: str, batches: int) -> tuple[list[bytes], Limits]:
