@@ -256,7 +256,7 @@ async def test_a_leader_paused_while_it_makes_a_partition_stops_nobody(any_datab
     first = await Journal.open(any_database, partition_rows=4)
     await first.take_over()
     paused = await asyncpg.connect(any_database)
-    making = schema._alone(paused)
+    making = schema.alone(paused)
     await making.__aenter__()  # and there it stands
     async with asyncio.timeout(20):
         second = await lead(any_database)
