@@ -30,6 +30,7 @@ from server.batcher import Batcher, Boundary
 from server.channels import Channels
 from server.feed import Feed
 from server.follower.follower import Follower
+from server.follower.reads import Reads
 from server.journal import Journal, PrivatePostgres
 from server.leadership import Leadership, Watch, Who
 from server.process import Exit, InUseError, Process, Step, exit_code_of
@@ -64,6 +65,8 @@ class Server(Process):
         self.postgres: PrivatePostgres | None = None
         self._watch: Watch | None = None
         self._follower: Follower | None = None
+        self._reads: Reads | None = None
+        """What answers reads while it stands by."""
         self._leadership: Leadership | None = None
         self.steps = [
             Step("http", self.start_http, self.stop_http),
@@ -112,6 +115,8 @@ class Server(Process):
 
     def abort(self) -> None:
         """Answer nothing more."""
+        if self._reads is not None:
+            self._reads.abort()
         if hasattr(self, "batcher"):
             self.batcher.stop()
         if hasattr(self, "acceptor"):
@@ -185,32 +190,50 @@ class Server(Process):
         if not self.settings.standby:
             return
         self.state = "standby"
+        if self.settings.standby_reads:
+            self._reads = Reads(self, self.settings, self._recovered, self.snapshotter, self._channels)
         while True:
             follower = self._follower = Follower(
                 self.journal,
                 self._recovered,
                 self.metrics,
+                [self._reads.sink] if self._reads is not None else [],
                 poll_max=STANDBY_POLL_SECONDS,
                 on_turn=self._on_follow_turn,
             )
             self._watch = Watch(self.journal, self._who(), follower)
             self._items = self._recovered.items
-            self._log.info("standing_by", seq=follower.seq, epoch=self._recovered.epoch)
+            if self._reads is not None:
+                self._reads.follower = follower
+                if not self._reads.port:
+                    await self._reads.listen(self._tls)
+            port = self._reads.port if self._reads is not None else 0
+            self._log.info("standing_by", seq=follower.seq, epoch=self._recovered.epoch, port=port)
             epoch = await self._watch.turn()
             if await self.journal.take_over(after=epoch):
                 break
             self._log.info("takeover_lost", seq=follower.seq, epoch=epoch)
             await self._watch.close(leave=False)
+        # Who reads here connects again, to a leader; nobody waits for slow ones.
+        self._stop_reads()
         await self._watch.close(leave=True)
         self._watch = self._follower = None
         self.state = "starting"
 
+    def _stop_reads(self) -> None:
+        if self._reads is not None:
+            self._reads.abort()
+            self._reads = None
+
     async def _stop_standby(self) -> None:
+        self._stop_reads()
         if self._watch is not None:
             await self._watch.close(leave=True)
 
     def _on_follow_turn(self) -> None:
         """A standby keeps snapshots, too: it may be restarted after weeks."""
+        if self._reads is not None:
+            self._reads.batcher.turn()
         self.snapshotter.items += self._recovered.items - self._items
         self._items = self._recovered.items
         if self.snapshotter.due:
@@ -445,7 +468,7 @@ class Server(Process):
             "state": self.state,
             "version": version("tongbao"),
             "pid": os.getpid(),
-            "uptime_seconds": round(time.monotonic() - self._began, 3),
+            "uptime_seconds": self.uptime_seconds,
             "port": self.port,
             "http_port": self.http_port,
             "connections": len(self.batcher.connections),

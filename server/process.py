@@ -128,6 +128,11 @@ class Process:
         self._done: list[Step] = []
         self._lock = -1
 
+    @property
+    def uptime_seconds(self) -> float:
+        """Since it was made."""
+        return round(time.monotonic() - self._began, 3)
+
     # --- what a subclass says ----------------------------------------------------------------------
 
     @property

@@ -101,6 +101,14 @@ class Settings:
     standby: bool = setting(
         False, "Follow the log and take over when the leader's lease has run out or it hands over; needs database_url."
     )
+    standby_reads: bool = setting(
+        False, "While it stands by, answer reads on `port`, each with the log entry up to which it has applied."
+    )
+    wait_ms_max: int = setting(
+        2_000,
+        "Longest wait of a read, at a standby or a replica, for the `min_seq` it asks for; then it is answered -32007.",
+        minimum=1,
+    )
     name: str = setting("", "Name of this server among those of one log; by default its host and port.")
     lease_ms: int = setting(
         1_000,
@@ -249,6 +257,8 @@ class Settings:
             raise SettingsError("channels: without a file of channels nobody could log on (or start with --dev)")
         if self.standby and not self.database_url:
             raise SettingsError("standby: needs a database_url; the private PostgreSQL ends with its own server")
+        if self.standby_reads and not self.standby:
+            raise SettingsError("standby_reads: is for a server with `standby`; any other leads at once")
         if (self.tls_cert is None) != (self.tls_key is None):
             missing = "tls_key" if self.tls_key is None else "tls_cert"
             raise SettingsError(f"{missing}: tls_cert and tls_key are given together or not at all")

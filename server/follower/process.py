@@ -10,18 +10,15 @@ It is ready when it has applied every row that was there when it began to follow
 import asyncio
 import os
 import secrets
-import time
-from importlib.metadata import version
 from typing import Any
 
 from engine import log_record
 from server import process
-from server.acceptor import Acceptor, Administration, tls_of
+from server.acceptor import tls_of
 from server.channels import Channels
-from server.feed import Feed
 from server.follower.follower import Follower, Sink
 from server.follower.local import dsn_of, seed_snapshot
-from server.follower.replica import Replica, ReplicaBatcher
+from server.follower.reads import Reads
 from server.follower.settings import FollowSettings
 from server.journal import Head, Journal
 from server.process import InUseError, Process, Step
@@ -48,9 +45,7 @@ class FollowProcess(Process):
         self.projection: Projection | None = None
         self._progress = (0, 0)
         self._tasks: list[asyncio.Task[None]] = []
-        self._batcher: ReplicaBatcher | None = None
-        self._acceptor: Acceptor | None = None
-        self.port = 0
+        self.reads: Reads | None = None
         self.steps = [
             Step("http", self.start_http, self.stop_http),
             Step("channels", self._start_channels, None),
@@ -62,6 +57,11 @@ class FollowProcess(Process):
             Step("follow", self._start_follow, self._stop_follow),
             Step("listen", self._start_listen, self._stop_listen),
         ]
+
+    @property
+    def port(self) -> int:
+        """Port on which a replica answers; 0 for any other follower."""
+        return self.reads.port if self.reads is not None else 0
 
     # --- what Process asks ---------------------------------------------------------------------------
 
@@ -100,10 +100,8 @@ class FollowProcess(Process):
         """Apply and answer nothing more."""
         for task in self._tasks:
             task.cancel()
-        if self._batcher is not None:
-            self._batcher.stop()
-        if self._acceptor is not None:
-            self._acceptor.abort()
+        if self.reads is not None:
+            self.reads.abort()
 
     # --- the steps -----------------------------------------------------------------------------------
 
@@ -158,34 +156,17 @@ class FollowProcess(Process):
 
     async def _start_replica(self) -> None:
         """Make what answers reads; nobody is let in before the follower has caught up."""
-        settings = self.settings
-        if not settings.replica:
-            return
-        engine = self._recovered.engine
-        feed = Feed(engine, self.metrics)
-        self._batcher = ReplicaBatcher(
-            engine,
-            self.metrics,
-            seq=self._recovered.seq,
-            items_batch_max=settings.items_batch_max,
-            wait_seconds=settings.wait_ms_max / 1e3,
-            on_fatal=self.on_fatal,
-            feed=feed,
-        )
-        administration: dict[str, Administration] = {"server_status": self.status, "take_snapshot": self.take_snapshot}
-        self._acceptor = Acceptor(settings, self._batcher, self._channels, self.metrics, administration, feed=feed)
-        self.sinks.append(Replica(self._batcher))
+        if self.settings.replica:
+            self.reads = Reads(self, self.settings, self._recovered, self.snapshotter, self._channels)
+            self.sinks.append(self.reads.sink)
 
     async def _stop_replica(self) -> None:
-        if self._acceptor is None or self._batcher is None:
+        if self.reads is None:
             return
         if self.fatal is not None:
-            self.abort()
+            self.reads.abort()
         else:
-            self._acceptor.end_input()
-            await self._batcher.settle()
-            await self._acceptor.empty()
-        self._batcher.stop()
+            await self.reads.finish()
 
     async def _start_projection(self) -> None:
         """Tables that cannot be ours end the start; a database that is away is waited for later, by the sink."""
@@ -198,16 +179,12 @@ class FollowProcess(Process):
         self.sinks.append(self.projection)
 
     async def _start_listen(self) -> None:
-        if self._acceptor is None:
-            return
-        try:
-            self.port = await self._acceptor.listen(self._tls)
-        except OSError as error:
-            raise InUseError(f"port: {self.settings.port} cannot be opened: {error.strerror}") from None
+        if self.reads is not None:
+            await self.reads.listen(self._tls)
 
     async def _stop_listen(self) -> None:
-        if self._acceptor is not None:
-            self._acceptor.stop_listening()
+        if self.reads is not None:
+            self.reads.stop_listening()
 
     async def _start_follow(self) -> None:
         self._items = self._recovered.items
@@ -219,6 +196,8 @@ class FollowProcess(Process):
             poll_max=self.settings.poll_ms_max / 1e3,
             on_turn=self._on_turn,
         )
+        if self.reads is not None:
+            self.reads.follower = follower
         engine = follower.engine
         self.metrics.gauges |= {
             "follow_seq": lambda: follower.seq,
@@ -280,55 +259,12 @@ class FollowProcess(Process):
     def _on_turn(self) -> None:
         self._count_items()
         self._snapshot_if_due()
-        if self._batcher is not None:
-            self._batcher.turn()
+        if self.reads is not None:
+            self.reads.batcher.turn()
 
     def _snapshot_if_due(self) -> None:
         if self.snapshotter.due:
             self.snapshotter.begin(self._recovered.seq, self._recovered.log_hash)
-
-    def take_snapshot(self) -> dict[str, object]:
-        """Answer `take_snapshot`: one of this follower's own is begun; `server_status` tells when it is there."""
-        self.snapshotter.wanted = True
-        asyncio.get_running_loop().call_soon(self._snapshot_if_due)
-        newest = self.snapshotter.newest
-        return {"wanted": True, "log_seq": self._recovered.seq, "snapshot_seq": newest.seq if newest else 0}
-
-    def status(self) -> dict[str, object]:
-        """Answer `server_status`."""
-        assert self.follower is not None
-        engine, newest = self.follower.engine, self.snapshotter.newest
-        return {
-            "state": self.state,
-            "role": "follower",
-            "version": version("tongbao"),
-            "pid": os.getpid(),
-            "uptime_seconds": round(time.monotonic() - self._began, 3),
-            "port": self.port,
-            "http_port": self.http_port,
-            "connections": len(self._batcher.connections) if self._batcher is not None else 0,
-            "log": {
-                "seq": self.follower.seq,
-                "epoch": self._recovered.epoch,
-                "lag_seconds": round(self.follower.lag_seconds, 4),
-                "trouble": self.follower.tail.trouble is not None,
-            },
-            "ledger": {
-                "timestamp": engine.last_timestamp,
-                "accounts": engine.accounts,
-                "transfers": engine.transfers,
-                "pending": engine.pending,
-                "digest": engine.digest().hex(),
-            },
-            "headroom": engine.headroom()._asdict(),
-            "snapshot": {
-                "seq": newest.seq if newest else 0,
-                "created": newest.created if newest else None,
-                "state_hash": newest.state_hash if newest else None,
-                "running": self.snapshotter.running,
-                "items_since": self.snapshotter.items,
-            },
-        }
 
 
 def _dsn_of_leader(settings: FollowSettings) -> str:

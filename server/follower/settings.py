@@ -9,7 +9,7 @@ from server.settings import Settings, SettingsError, setting, table
 LEADERS_ONLY = frozenset(
     {
         "postgres_wal_bytes", "queue_delay_ms_max", "spin_microseconds", "disk_free_bytes_min", "digest_every",
-        "log_retention", "standby", "name", "lease_ms",
+        "log_retention", "standby", "standby_reads", "name", "lease_ms",
     }
 )  # fmt: skip
 """Settings of `serve` that say nothing to a follower."""
@@ -36,9 +36,6 @@ class FollowSettings(Settings):
         "there is none here.",
     )
     replica: bool = setting(False, "Answer reads over TCP, each with the log entry up to which it has applied.")
-    wait_ms_max: int = setting(
-        2_000, "Longest time that a read waits for the `min_seq` it asks for; then it is answered -32007.", minimum=1
-    )
     projection_url: str = setting(
         "",
         "PostgreSQL into whose tables the log is projected (docs/PROJECTION.md); empty: none.",

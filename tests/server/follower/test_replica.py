@@ -100,8 +100,8 @@ async def test_min_seq_that_does_not_come_is_an_error(client: Client, replica: F
         assert reply["error"]["code"] == -32007
         assert reply["error"]["message"] == f"behind: the newest log entry here is {seq}, and min_seq is {asked}"
     assert replies[2]["result"][0]["id"] == 1
-    assert replica._batcher is not None
-    assert not replica._batcher._behind
+    assert replica.reads is not None
+    assert not replica.reads.batcher._behind
 
 
 async def test_a_client_that_leaves_while_it_waits_is_forgotten(
@@ -112,8 +112,8 @@ async def test_a_client_that_leaves_while_it_waits_is_forgotten(
     async with await Client.connect(replica.port) as other:
         other.send("ping", min_seq=seq + 1)
         await asyncio.sleep(0.05)
-    assert replica._batcher is not None
-    await until(lambda: len(replica._batcher.connections) == 1)
+    assert replica.reads is not None
+    await until(lambda: len(replica.reads.batcher.connections) == 1)
     await client.ask("create_transfers", [transfer()])
     assert (await at(reader, seq + 1, "ping", None))["seq"] == seq + 1
 
@@ -191,3 +191,17 @@ async def test_it_answers_what_it_accepted_before_it_stops(client: Client, repli
     assert await reader.receive() is None
     await reader.close()
     await stopping
+
+
+async def test_silent_connections_are_ended(
+    server: Server, tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert server.port
+    monkeypatch.setattr("server.connection.LOOK_SECONDS", 0.5)
+    limits = {"frame_seconds": 1, "handshake_seconds": 1}
+    settings = follow_settings(tmp_path / "replica", database_url=database, replica=True, dev=True, **limits)
+    async with following(settings) as process, await Client.connect(process.port) as client:
+        client.writer.write(b'{"id":1,')
+        async with asyncio.timeout(5):
+            assert (await client.receive())["error"]["code"] == -32600
+            assert await client.ended()

@@ -181,6 +181,57 @@ async def test_a_standby_keeps_snapshots_and_drops_no_rows(tmp_path: Path, datab
     await leader.stop()
 
 
+async def test_a_standby_answers_reads_until_it_leads(tmp_path: Path, database: str) -> None:
+    leader = of(tmp_path, database, "one")
+    port = free_port()
+    standby = of(tmp_path, database, "two", standby=True, standby_reads=True, port=port)
+    await leader.start()
+    async with standing_by(standby) as starting, await Client.connect(leader.port) as client:
+        await client.result("create_accounts", accounts([1, 2]))
+        seq = (await client.ask("create_transfers", [transfer(amount=7)]))["seq"]
+        reader = await Client.connect(port)
+        reader.send("lookup_accounts", [1], min_seq=seq)
+        reply = await reader.receive()
+        assert (reply["seq"], reply["result"][0]["debits_posted"]) == (seq, 7)
+        reader.send("create_transfers", [transfer()])
+        assert (await reader.receive())["error"]["code"] == -32008
+        status = await reader.result("server_status")
+        assert (status["role"], status["state"], status["port"]) == ("standby", "standby", port)
+        assert status["log"]["seq"] == seq
+        assert status["ledger"]["digest"] == leader.engine.digest().hex()
+        # Clients that look for the leader pass by it.
+        async with AsyncClient("127.0.0.1", port, others=[("127.0.0.1", leader.port)]) as other:
+            assert (await other.create_transfers([Transfer(uuid7(), 1, 2, 1, 156, 1)]))[0].status == Status.CREATED
+        await leader.stop()
+        async with asyncio.timeout(5):
+            await starting
+        assert await reader.ended()
+        await reader.close()
+        async with await Client.connect(port) as writer:
+            assert (await writer.result("create_transfers", [transfer()]))[0]["status"] == "created"
+            assert (await writer.result("lookup_accounts", [1]))[0]["debits_posted"] == 9
+            assert "role" not in await writer.result("server_status")
+
+
+async def test_a_standby_that_answers_reads_stops_in_order(tmp_path: Path, database: str) -> None:
+    leader = of(tmp_path, database, "one")
+    port = free_port()
+    standby = of(tmp_path, database, "two", standby=True, standby_reads=True, port=port)
+    await leader.start()
+    async with standing_by(standby):
+        reader = await Client.connect(port)
+        assert await reader.result("server_status")
+    assert await reader.ended()
+    await reader.close()
+    assert standby.fatal is None
+    await leader.stop()
+
+
+def test_reads_of_a_standby_need_a_standby(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"^standby_reads: "):
+        Settings.from_environment({"standby_reads": True, "dev": True, "data_dir": tmp_path}, {})
+
+
 def test_a_standby_needs_a_database_of_its_own(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"^standby: "):
         Settings.from_environment({"standby": True, "dev": True, "data_dir": tmp_path}, {})
