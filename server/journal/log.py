@@ -230,11 +230,13 @@ class Journal:
             if self._settling is not None:
                 self._settling.cancel()
 
-    async def take_over(self, *, after: int | None = None) -> bool:
+    async def take_over(self, *, after: int | None = None, known: tuple[int, bytes] | None = None) -> bool:
         """Append a row of the next epoch: from its commit on, no older leader can append.
 
         Afterwards `head` is that row, and the log below it is complete: read it to the end before anything is answered.
         `after`: only if the log's newest epoch is that one; False when somebody else has been faster.
+        `known`: seq and hash of a row that the caller's state holds. A failover of the database that lost commits ends
+        every session, so on the session that takes over the row is there or it is gone for good: then LogLost.
         """
         if self._read_only:
             raise JournalError("a journal that was opened to read cannot take over")
@@ -254,6 +256,8 @@ class Journal:
                     mine = await link.connection.fetchval(
                         f"SELECT payload = $2 FROM {table} WHERE seq = $1", head.seq, token
                     )
+                    if known is not None:
+                        await self._still_there(link, head, *known)
                     if mine:  # an attempt whose outcome was unknown
                         await link.connection.execute(_CONFIRM)
                     elif after is not None and head.epoch != after:
@@ -291,6 +295,17 @@ class Journal:
         log.info("journal_taken_over", seq=head.seq, epoch=head.epoch)
         self._extend()
         return True
+
+    async def _still_there(self, link: Link, head: Head, seq: int, hash: bytes) -> None:
+        """Raise LogLost unless a row that was applied is in the log, of which `head` is the newest row."""
+        if seq > head.seq:
+            raise LogLost(f"row {seq} was applied, but the log ends at row {head.seq}")
+        try:
+            found = await link.connection.fetchval(f"SELECT hash FROM {self._facts.table(seq)} WHERE seq = $1", seq)
+        except asyncpg.UndefinedTableError:
+            found = None
+        if found != hash:
+            raise LogLost(f"row {seq} was applied, but {'another row stands in its place' if found else 'it is gone'}")
 
     async def connect(self) -> Link:
         """Return a session with this log's database, for whoever keeps something beside it; it belongs to the caller.
@@ -387,12 +402,24 @@ class Journal:
             await link.close()
 
     async def newest(self) -> Head:
-        """Return the newest row that the database has now: what a follower reads up to."""
-        link = await connect(self._dsn, allow_unsafe=self._allow_unsafe, read_only=self._read_only)
-        try:
-            return await schema.read_head(link.connection)
-        finally:
-            await link.close()
+        """Return the newest row that the database has now: what a follower reads up to.
+
+        A database that is away is waited for. Raises LogDamaged, or LogLost when another log answers.
+        """
+        pause = BACKOFF_MIN
+        while True:
+            try:
+                link = await self._connect()
+                try:
+                    return await schema.read_head(link.connection)
+                finally:
+                    await link.close()
+            except (*GONE, asyncpg.PostgresError) as error:
+                if not temporary(error):
+                    raise
+                log.warning("database_unavailable", error=_words(error))
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, BACKOFF_MAX)
 
     async def close(self) -> None:
         """End the sessions, within two seconds whatever the database does."""

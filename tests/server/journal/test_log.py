@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from server.journal import Fenced, Head, Journal, JournalClosed, JournalError, Kind, LogDamaged, LogLost, UnsafeDatabase
+from server.journal.link import Link, connect
 
 ROWS = 10
 # A row rewritten in full, with the right hash for what it says: the row after it gives it away.
@@ -252,3 +253,53 @@ async def test_the_next_partition_is_made_before_it_is_needed(journal: Journal, 
     storage = "SELECT attstorage FROM pg_attribute WHERE attrelid = $1::regclass AND attname = 'payload'"
     assert await connection.fetchval(storage, "tongbao.log_0000000003") == b"e"
     await connection.close()
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("DELETE FROM tongbao.log WHERE seq >= 4", "row 4 was applied, but the log ends at row 3"),
+        ("DELETE FROM tongbao.log WHERE seq = 4", "row 4 was applied, but it is gone"),
+        ("UPDATE tongbao.log SET hash = sha256('x') WHERE seq = 4", "row 4 was applied, but another row stands"),
+    ],
+)
+async def test_who_knows_rows_that_are_gone_does_not_take_over(
+    journal: Journal, any_database: str, command: str, message: str
+) -> None:
+    """As a standby whose database fails over, without the newest rows, just when it is its turn."""
+    heads = await append_rows(journal, 4)
+    known = heads[2]
+    assert known.seq == 4
+    standby = await Journal.open(any_database, format=7)
+    await tamper(any_database, command)
+    with pytest.raises(LogLost, match=message):
+        await standby.take_over(after=1, known=(known.seq, known.hash))
+    assert standby.epoch == 0
+    await standby.close()
+
+
+async def test_who_knows_rows_that_are_there_takes_over(journal: Journal, any_database: str) -> None:
+    heads = await append_rows(journal, 4)
+    for known in (heads[0], heads[3]):
+        standby = await Journal.open(any_database, format=7)
+        assert await standby.take_over(known=(known.seq, known.hash))
+        await standby.close()
+
+
+async def test_the_newest_row_is_waited_for(
+    journal: Journal, any_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A follower that asks for it while the database restarts must not end."""
+    reader = await Journal.open(any_database, read_only=True)
+    [head] = await append_rows(journal, 1)
+    errors = [ConnectionRefusedError("refused"), asyncpg.CannotConnectNowError("the database system is starting up")]
+
+    async def not_yet(dsn: str, **options: bool) -> Link:
+        if errors:
+            raise errors.pop()
+        return await connect(dsn, **options)
+
+    monkeypatch.setattr("server.journal.log.connect", not_yet)
+    assert await reader.newest() == head
+    assert not errors
+    await reader.close()
