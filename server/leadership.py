@@ -170,10 +170,10 @@ class Watch:
 
     def _judge(self, held: lease.Lease | None) -> str:
         epoch = self._epoch
-        if held is None:
-            return "" if epoch else "nobody has led yet"
-        if held.epoch < epoch:
-            # Somebody has taken over and not said so yet.
+        if held is None and not epoch:
+            return "nobody has led yet"
+        if held is None or held.epoch < epoch:
+            # Somebody has taken over and not said so yet, and may have died before it could.
             now = time.monotonic()
             self._unclaimed = self._unclaimed or now
             return "not claimed" if now - self._unclaimed > self._who.lease_ms / 1e3 else ""

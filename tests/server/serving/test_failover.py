@@ -152,6 +152,18 @@ async def test_a_leader_that_died_before_it_said_so_is_succeeded(tmp_path: Path,
         assert standby.journal.epoch == 3
 
 
+async def test_the_first_leader_that_died_before_it_said_so_is_succeeded(tmp_path: Path, database: str) -> None:
+    """It took over a new log, and was gone before it had claimed the lease: there has never been one."""
+    dead = await Journal.open(database, format=3)
+    await dead.take_over()
+    await dead.close()
+    standby = of(tmp_path, database, "two", standby=True)
+    async with standing_by(standby) as starting:
+        async with asyncio.timeout(5):
+            await starting
+        assert standby.journal.epoch == 2
+
+
 async def test_the_lease_outlives_a_lost_session(tmp_path: Path, database: str) -> None:
     leader, standby = of(tmp_path, database, "one", lease_ms=2_000), of(tmp_path, database, "two", standby=True)
     await leader.start()
