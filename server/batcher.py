@@ -495,6 +495,11 @@ class Batcher:
         return self._flight.started if self._flight is not None else 0.0
 
     @property
+    def ahead(self) -> bool:
+        """Whether there is a batch whose row may or may not be durable; for good, when we were stopped meanwhile."""
+        return self._flight is not None
+
+    @property
     def stalled(self) -> bool:
         """Whether the database has not answered for longer than the queue-delay target."""
         return self._flight is not None and time.monotonic() - self._flight.started > self._queue_delay

@@ -210,7 +210,7 @@ class Server(Process):
             port = self._reads.port if self._reads is not None else 0
             self._log.info("standing_by", seq=follower.seq, epoch=self._recovered.epoch, port=port)
             epoch = await self._watch.turn()
-            if await self.journal.take_over(after=epoch):
+            if await self.journal.take_over(after=epoch, known=self._known):
                 break
             self._log.info("takeover_lost", seq=follower.seq, epoch=epoch)
             await self._watch.close(leave=False)
@@ -229,6 +229,11 @@ class Server(Process):
         self._stop_reads()
         if self._watch is not None:
             await self._watch.close(leave=True)
+
+    @property
+    def _known(self) -> tuple[int, bytes]:
+        """The newest row that our state holds."""
+        return self._recovered.seq, self._recovered.log_hash
 
     def _on_follow_turn(self) -> None:
         """A standby keeps snapshots, too: it may be restarted after weeks."""
@@ -263,7 +268,7 @@ class Server(Process):
 
     async def _start_takeover(self) -> None:
         if not self.journal.epoch:
-            await self.journal.take_over()
+            await self.journal.take_over(known=self._known)
         # What an older leader still wrote between our reading and its end is part of the log.
         await catch_up(self.journal, self._recovered, self._on_progress)
 
@@ -310,16 +315,23 @@ class Server(Process):
         )
 
     async def _stop_snapshots(self) -> None:
-        """Take a last snapshot if the next start would have much to replay."""
+        """Take a last snapshot if the next start would have much to replay, and memory is what the log says."""
         snapshotter = getattr(self, "snapshotter", None)
         if snapshotter is None or self.fatal is not None:
             return
         await snapshotter.wait()
-        if snapshotter.items >= self.settings.snapshot_stop_items:
-            head, recovered = self.journal.head, self._recovered
-            leads = self.journal.epoch != 0
-            snapshotter.begin(*(head.seq, head.hash) if leads else (recovered.seq, recovered.log_hash))
-            await snapshotter.wait()
+        if snapshotter.items < self.settings.snapshot_stop_items:
+            return
+        if self._follower is not None:
+            boundary = self._known
+        elif hasattr(self, "batcher") and not self.batcher.ahead:
+            boundary = self.journal.head.seq, self.journal.head.hash
+        else:
+            # A stop that was cut short leaves a batch of unknown outcome in memory, and one in the middle of a takeover
+            # rows that have not been applied: the log has what is true.
+            return
+        snapshotter.begin(*boundary)
+        await snapshotter.wait()
 
     async def _start_batcher(self) -> None:
         settings, engine = self.settings, self.engine

@@ -174,8 +174,14 @@ def _send_quietly(sock: socket.socket, data: bytes) -> None:
 def test_a_stop_that_hangs_is_cut_short(
     tmp_path: Path, database: str, postgres_18: PrivatePostgres, second: bool
 ) -> None:
-    """The database stands still, so what was accepted cannot be finished."""
-    process = ServerProcess(tmp_path / "data", database_url=database, stop_seconds=30 if second else 1)
+    """The database stands still, so what was accepted cannot be finished, and no snapshot may hold it."""
+    process = ServerProcess(
+        tmp_path / "data",
+        database_url=database,
+        stop_seconds=30 if second else 1,
+        snapshot_stop_items=1,
+        digest_every=1,
+    )
     with process.start() as server:
         open_books(server.port)
         load = Load(server.port, 2)
@@ -193,6 +199,7 @@ def test_a_stop_that_hangs_is_cut_short(
             assert time.monotonic() - began < 15
             load.join()
         assert server.event("stop_cut_short")["reason"] == ("signal" if second else "stop_seconds")
+        assert not list((tmp_path / "data" / "snapshots").glob("*.json"))
         server.start()
         audit(server.port, load)
 
