@@ -1,21 +1,22 @@
 """The work of `tongbao verify`; apart from the command, since it needs the whole server's modules."""
 
 import asyncio
-import json
 import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from engine import Engine
 from engine.errors import SnapshotError
+from engine.limits import Limits
 from server.backup.checking import content_hash
 from server.cli.common import CommandError, progress
 from server.cli.origin import open_log, origin
-from server.journal import Head, Journal, LogDamaged, LogLost, Row
-from server.recovery import Recovered, catch_up
+from server.journal import Head, LogDamaged, LogLost, Row
+from server.recovery import ReadableLog, Recovered, catch_up
 from server.settings import Settings
+from server.snapshots import Manifest
 
 
 @dataclass(slots=True)
@@ -44,10 +45,21 @@ class Report:
     error: str = ""
 
 
+class WholeLog(ReadableLog, Protocol):
+    """What verifying needs of the journal."""
+
+    @property
+    def log_id(self) -> bytes:
+        """16 bytes that name this log."""
+
+    async def first(self) -> int:
+        """Return the number of the oldest row that is left."""
+
+
 class _Part:
     """The journal up to one row, as recovery reads it; counts what it reads."""
 
-    def __init__(self, journal: Journal, head: Head, report: Report, advance: Callable[[int], None]) -> None:
+    def __init__(self, journal: WholeLog, head: Head, report: Report, advance: Callable[[int], None]) -> None:
         self.head = head
         self._journal = journal
         self._report = report
@@ -73,14 +85,17 @@ async def replay_log(report: Report, data_dir: Path, database_url: str, *, from_
     """Replay the whole log and fill in the report. Raises what is wrong, with the report filled so far."""
     async with origin(data_dir, database_url) as (dsn, report.source):
         journal = await open_log(dsn)
+        limits = Settings.from_environment({"dev": True, "data_dir": data_dir}).limits()
         try:
-            await _replay(report, journal, data_dir, from_snapshot=from_snapshot, quiet=quiet)
+            await replay_from(report, journal, data_dir, limits, from_snapshot=from_snapshot, quiet=quiet)
         finally:
             await journal.close()
 
 
-async def _replay(report: Report, journal: Journal, data_dir: Path, *, from_snapshot: bool, quiet: bool) -> None:
-    limits = Settings.from_environment({"dev": True, "data_dir": data_dir}).limits()
+async def replay_from(
+    report: Report, journal: WholeLog, data_dir: Path, limits: Limits, *, from_snapshot: bool, quiet: bool
+) -> None:
+    """Replay an open log; see replay_log."""
     head = journal.head
     snapshots = _snapshots(data_dir)
     for seq, _ in snapshots:
@@ -97,13 +112,15 @@ async def _replay(report: Report, journal: Journal, data_dir: Path, *, from_snap
         start = usable[-1] if from_snapshot else usable[0]
     if start is None:
         row = await _row(journal, 0)
+        if row.payload != journal.log_id:
+            raise LogDamaged(0, "it is not the first row of the log that the table of metadata names")
         recovered = Recovered(Engine(limits, hash_key=hash_key), 0, row.epoch, row.hash, None)
         report.rows = 1
     else:
         seq, path = start
         row = await _row(journal, seq)
         manifest = _manifest(path)
-        if manifest["log_hash"] != row.hash.hex():
+        if manifest.log_hash != row.hash.hex():
             raise SnapshotError(f"snapshot {seq}: belongs to another log")
         engine = await asyncio.to_thread(Engine.restore, path, limits, hash_key=hash_key)
         report.start = f"the snapshot after row {seq}"
@@ -126,13 +143,13 @@ async def _replay(report: Report, journal: Journal, data_dir: Path, *, from_snap
     report.accounts, report.transfers, report.pending = engine.accounts, engine.transfers, engine.pending
 
 
-async def _row(journal: Journal, seq: int) -> Row:
+async def _row(journal: WholeLog, seq: int) -> Row:
     async for row in journal.read(seq, last=seq):
         return row
     raise LogDamaged(seq, "missing")
 
 
-async def _head(journal: Journal, seq: int) -> Head:
+async def _head(journal: WholeLog, seq: int) -> Head:
     row = await _row(journal, seq)
     return Head(row.seq, row.hash, row.epoch, row.time)
 
@@ -143,14 +160,17 @@ def _snapshots(data_dir: Path) -> list[tuple[int, Path]]:
     return [(int(path.stem), path.with_suffix(".snapshot")) for path in manifests if path.stem.isdigit()]
 
 
-def _manifest(path: Path) -> dict[str, Any]:
+def _manifest(path: Path) -> Manifest:
+    """Read the manifest of a snapshot. Raises SnapshotError; FileNotFoundError when both have been pruned."""
     try:
-        document: dict[str, Any] = json.loads(path.with_suffix(".json").read_text("utf-8"))
-        return {name: document[name] for name in ("seq", "log_hash", "state_hash", "digest")}
-    except FileNotFoundError:
+        manifest = Manifest.read(path.with_suffix(".json"))
+    except SnapshotError:
+        if not path.exists():
+            raise FileNotFoundError(path) from None
         raise
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SnapshotError(f"{path.name}: its manifest cannot be read: {type(error).__name__}") from None
+    if manifest.seq != int(path.stem):
+        raise SnapshotError(f"{path.name}: its manifest is that of snapshot {manifest.seq}")
+    return manifest
 
 
 async def _compare(report: Report, recovered: Any, path: Path) -> None:
@@ -161,9 +181,12 @@ async def _compare(report: Report, recovered: Any, path: Path) -> None:
     except FileNotFoundError:
         return  # pruned by the server meanwhile
     state = (await asyncio.to_thread(recovered.engine.state_hash)).hex()
-    for what, value in (("file", in_file), ("manifest", manifest["state_hash"])):
+    for what, value in (("file", in_file), ("manifest", manifest.state_hash)):
         if value != state:
             raise SnapshotError(f"{path.name}: the state in its {what} is not the state that the log gives")
-    if manifest["digest"] != recovered.engine.digest().hex() or manifest["log_hash"] != recovered.log_hash.hex():
+    engine = recovered.engine
+    if (manifest.digest, manifest.log_hash, manifest.last_timestamp) != (
+        engine.digest().hex(), recovered.log_hash.hex(), engine.last_timestamp,
+    ):  # fmt: skip
         raise SnapshotError(f"{path.name}: its manifest does not belong to this row of the log")
     report.snapshots.append(recovered.seq)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,6 +13,7 @@ import pytest
 from examples.local_server import LocalServer
 from server.client import Account, BlockingClient, Transfer, uuid7
 from server.journal import PrivatePostgres
+from server.snapshots import Manifest, Snapshots
 from tests.server.cli.conftest import Tongbao
 
 
@@ -155,7 +157,13 @@ def test_a_damaged_snapshot_is_named(tongbao: Tongbao, data: Path) -> None:
     content[len(content) // 2] ^= 1
     newest.write_bytes(content)
     document = json.loads(manifest.read_text())
-    manifest.write_text(json.dumps(document | {"state_hash": "0" * 64}))
+    # No member of the manifest is passed over, also those that verify itself has no use for.
+    manifest.write_text(json.dumps(document | {"created": "2026-11-23T00:00:00+00:00"}))
+    outcome = tongbao("verify", "--data-dir", data, "--json")
+    assert outcome.code == 5
+    assert "the manifest's checksum does not fit" in outcome.json["error"]
+    good = Manifest(**{name: value for name, value in document.items() if name != "checksum"})
+    Snapshots(newest.parent, 2).publish(replace(good, state_hash="0" * 64))
     outcome = tongbao("verify", "--data-dir", data, "--json")
     assert outcome.code == 5
     assert "in its manifest" in outcome.json["error"]
