@@ -31,6 +31,7 @@ from server.journal import (
     PostgresUnavailable,
     UnsafeDatabase,
 )
+from server.journal.link import UNREADABLE
 from server.metrics import Metrics
 from server.projection.errors import ProjectionError
 from server.recovery import ReplayError
@@ -51,7 +52,7 @@ class Exit(IntEnum):
     IN_USE = 3
     """Another process uses data_dir, or a port is taken."""
     DATABASE = 4
-    """PostgreSQL cannot be started or reached, or its settings could lose commits."""
+    """PostgreSQL cannot be started or reached, its settings could lose commits, or its disk is damaged."""
     LOG_DAMAGED = 5
     """A log row is missing, damaged, of a newer format, or does not give the state it gave."""
     FENCED = 6
@@ -75,7 +76,7 @@ def exit_code_of(error: BaseException) -> Exit:
     for kinds, code in (
         ((SettingsError, ChannelsError), Exit.SETTINGS),
         ((InUseError,), Exit.IN_USE),
-        ((PostgresUnavailable, UnsafeDatabase), Exit.DATABASE),
+        ((PostgresUnavailable, UnsafeDatabase, *UNREADABLE), Exit.DATABASE),
         ((LogDamaged, ReplayError), Exit.LOG_DAMAGED),
         ((Fenced,), Exit.FENCED),
         ((LogLost,), Exit.LOG_LOST),

@@ -16,8 +16,11 @@ class LogLost(JournalError):  # noqa: N818
 class LogDamaged(JournalError):  # noqa: N818
     """A row of the log is missing or not what was written."""
 
+    NEWEST = -1
+    """As `seq`: the newest row, whatever its number is, since it cannot be read."""
+
     def __init__(self, seq: int, what: str) -> None:
-        super().__init__(f"log row {seq}: {what}")
+        super().__init__(f"the newest log row: {what}" if seq == self.NEWEST else f"log row {seq}: {what}")
         self.seq = seq
         self.what = what
 

@@ -59,6 +59,9 @@ GONE = (
 )
 """What is raised when the session is lost, or could not be had, whatever the server did with the statement."""
 
+UNREADABLE = (asyncpg.DataCorruptedError, asyncpg.IndexCorruptedError)
+"""What PostgreSQL answers when a page on its disk is not what it wrote: asking again will not help."""
+
 
 class Link:
     """A session. Never used by two tasks at the same time."""

@@ -11,7 +11,7 @@ import asyncpg
 import structlog
 
 from server.journal.errors import LogDamaged
-from server.journal.link import BACKOFF_MAX, BACKOFF_MIN, GONE, Link, finish, temporary
+from server.journal.link import BACKOFF_MAX, BACKOFF_MIN, GONE, UNREADABLE, Link, finish, temporary
 from server.journal.rows import Chain, Row
 from server.journal.schema import COLUMNS, LogFacts, list_partitions
 
@@ -48,6 +48,10 @@ class _Pages:
                 break
             except asyncpg.UndefinedTableError:
                 raise LogDamaged(first, "missing: its partition was archived or dropped, or never made") from None
+            except UNREADABLE as error:
+                if self.rows == 1:
+                    raise LogDamaged(first, f"PostgreSQL cannot read it: {error}") from error
+                self.rows = max(1, self.rows // 8)  # to find out which row it is
             except (*GONE, asyncpg.PostgresError) as error:
                 if not temporary(error):
                     raise
@@ -90,6 +94,7 @@ async def read_rows(  # noqa: PLR0917 - see Journal.read
             before = await pages.fetch(first - 1)
             if not before or before[0].seq != first - 1:
                 raise LogDamaged(first - 1, "missing")
+            Chain(first - 2, None, None).check(before[0])
             previous_hash, epoch = before[0].hash, before[0].epoch
         chain = Chain(first - 1, previous_hash, epoch)
         check = chain.check

@@ -177,7 +177,11 @@ async def list_partitions(connection: asyncpg.Connection) -> list[int]:
 async def read_head(connection: asyncpg.Connection) -> Head:
     """Return the newest row, after checking it against its own hash. Raises LogDamaged."""
     for partition in reversed(await list_partitions(connection)):
-        record = await connection.fetchrow(f"SELECT {COLUMNS} FROM {table_name(partition)} ORDER BY seq DESC LIMIT 1")
+        newest = f"SELECT {COLUMNS} FROM {table_name(partition)} ORDER BY seq DESC LIMIT 1"
+        try:
+            record = await connection.fetchrow(newest)
+        except (asyncpg.DataCorruptedError, asyncpg.IndexCorruptedError) as error:
+            raise LogDamaged(LogDamaged.NEWEST, f"PostgreSQL cannot read it: {error}") from error
         if record is not None:
             row = Row(*record)
             Chain(row.seq - 1, None, None).check(row)

@@ -16,7 +16,7 @@ import asyncpg
 import structlog
 
 from server.journal.errors import LogDamaged, LogLost
-from server.journal.link import BACKOFF_MAX, BACKOFF_MIN, GONE, Link, temporary
+from server.journal.link import BACKOFF_MAX, BACKOFF_MIN, GONE, UNREADABLE, Link, temporary
 from server.journal.rows import Chain, Head, Row
 from server.journal.schema import COLUMNS, LogFacts, list_partitions
 
@@ -82,6 +82,10 @@ class Tail:
                 async with asyncio.timeout(SILENCE_SECONDS):
                     page = await self._fetch()
                 break
+            except UNREADABLE as error:
+                if self._rows == 1:
+                    raise LogDamaged(self._chain.seq + 1, f"PostgreSQL cannot read it: {error}") from error
+                self._rows = max(1, self._rows // 8)  # to find out which row it is
             except (*GONE, asyncpg.PostgresError) as error:
                 self._drop()
                 if not temporary(error):
