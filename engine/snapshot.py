@@ -114,6 +114,27 @@ def fork_write(sections: Sections, path: "str | PathLike[str]") -> "SnapshotJob"
     return SnapshotJob(process, temporary, target)
 
 
+def format_of(path: "str | PathLike[str]") -> int:
+    """The format that a snapshot's file says it has, 0 when it says none: a newer one is not a damaged one."""
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(len(MAGIC) + 4)
+    except OSError:
+        return 0
+    return int.from_bytes(head[len(MAGIC) :], "little") if head.startswith(MAGIC) and len(head) > len(MAGIC) else 0
+
+
+def hash_of(path: "str | PathLike[str]") -> bytes:
+    """SHA-256 of a snapshot's bytes but for the hash at its end, whatever its format is."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        left = os.fstat(file.fileno()).st_size - _HASH_BYTES
+        while left > 0 and (part := file.read(min(_CHUNK, left))):
+            digest.update(part)
+            left -= len(part)
+    return digest.digest()
+
+
 class SnapshotJob:
     """A snapshot that a child process is writing."""
 

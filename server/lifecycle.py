@@ -155,7 +155,9 @@ class Server(Process):
             await self.postgres.stop()
 
     async def _start_journal(self) -> None:
-        self.journal = await Journal.open(self._dsn, format=log_record.FORMAT)
+        # A row carries the format of its record, which is the oldest that can hold it: followers of an older build go
+        # on until there is something that they do not understand.
+        self.journal = await Journal.open(self._dsn, format=log_record.FORMAT, format_of=lambda payload: payload[0])
 
     async def _stop_journal(self) -> None:
         if self._releasing is not None:

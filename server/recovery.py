@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from engine import Batch, Engine, log_record
+from engine import Batch, Engine, log_record, snapshot
 from engine.errors import RecordError, SnapshotError
 from engine.limits import Limits
 from engine.requests import clear
@@ -99,7 +99,15 @@ async def restore(
         if manifest.format > log_record.FORMAT:
             raise ReplayError(
                 manifest.seq,
-                f"its snapshot is of format {manifest.format}, newer than this build's {log_record.FORMAT}",
+                f"its snapshot is of log format {manifest.format}; this build reads formats up to {log_record.FORMAT}: "
+                "upgrade it",
+            )
+        version = await asyncio.to_thread(_newer_format, snapshots, manifest)
+        if version:
+            # Not damaged: a build that knows it will want it again.
+            raise ReplayError(
+                manifest.seq,
+                f"its snapshot is of format {version}; this build reads formats up to {snapshot.FORMAT}: upgrade it",
             )
         row = await _row(log, manifest.seq)
         if row.hash.hex() != manifest.log_hash:
@@ -133,6 +141,15 @@ def _read_snapshot(snapshots: Snapshots, manifest: Manifest, limits: Limits, has
     if engine.digest().hex() != manifest.digest or engine.last_timestamp != manifest.last_timestamp:
         raise SnapshotError(f"{manifest.seq}: the snapshot is not the one that its manifest describes")
     return engine
+
+
+def _newer_format(snapshots: Snapshots, manifest: Manifest) -> int:
+    """Return the format of a whole snapshot of a newer build; 0 for any other, also with a flipped bit there."""
+    path = snapshots.path(manifest.seq)
+    version = snapshot.format_of(path)
+    if version <= snapshot.FORMAT or snapshot.hash_of(path).hex() != manifest.state_hash:
+        return 0
+    return version
 
 
 async def _row(log: ReadableLog, seq: int) -> Row:
@@ -204,7 +221,10 @@ def apply_rows(
         has_batch = row.kind == Kind.BATCH
         if has_batch:
             if row.format > log_record.FORMAT:
-                raise ReplayError(row.seq, f"is of format {row.format}, newer than this build's {log_record.FORMAT}")
+                raise ReplayError(
+                    row.seq,
+                    f"is of format {row.format}; this build reads formats up to {log_record.FORMAT}: upgrade it",
+                )
             if row.digest is not None:
                 if row.digest != engine.digest():
                     raise ReplayError(row.seq, "the state before it is not what it was when the row was written")

@@ -24,7 +24,7 @@ import os
 import secrets
 import socket
 import time as clock
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,7 @@ class Journal:
         self._dsn = dsn
         self._facts = facts
         self._format: int = options["format"]
+        self._format_of: Callable[[bytes], int] = options["format_of"] or (lambda _: self._format)
         self._allow_unsafe: bool = options["allow_unsafe"]
         self._read_only: bool = options["read_only"]
         self._epoch = 0  # ours, once we have taken over
@@ -107,6 +108,7 @@ class Journal:
         dsn: str,
         *,
         format: int = 1,
+        format_of: Callable[[bytes], int] | None = None,
         wait: float | None = None,
         partition_rows: int = schema.PARTITION_ROWS,
         allow_unsafe: bool = False,
@@ -114,7 +116,9 @@ class Journal:
     ) -> "Journal":
         """Connect, make the tables if there are none, and read the newest row.
 
-        - `format`: version of the payloads this process appends.
+        - `format`: newest version of the payloads this process appends.
+        - `format_of`: tells the version of one payload, which its row then carries: an older process goes on reading
+          until a row needs more than it knows. None: always `format`.
         - `wait`: seconds to wait for a database that is not there yet; None: for ever.
         - `partition_rows`: of a log that is made now.
         - `allow_unsafe`: accept a server that may lose what it confirmed (tests only).
@@ -140,7 +144,16 @@ class Journal:
                 except BaseException:
                     link.drop()
                     raise
-                return cls(dsn, facts, head, link, format=format, allow_unsafe=allow_unsafe, read_only=read_only)
+                return cls(
+                    dsn,
+                    facts,
+                    head,
+                    link,
+                    format=format,
+                    format_of=format_of,
+                    allow_unsafe=allow_unsafe,
+                    read_only=read_only,
+                )
             except (*GONE, asyncpg.PostgresError) as error:
                 if not temporary(error):
                     raise
@@ -179,8 +192,9 @@ class Journal:
         seq, previous, epoch, _ = self.head
         seq += 1
         checksum = sha256(payload).digest()
-        hash = row_hash(previous, seq, epoch, time, self._format, Kind.BATCH, checksum, digest)
-        values = (seq, epoch, time, self._format, previous, hash, checksum, digest, payload)
+        format = self._format_of(payload)
+        hash = row_hash(previous, seq, epoch, time, format, Kind.BATCH, checksum, digest)
+        values = (seq, epoch, time, format, previous, hash, checksum, digest, payload)
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._busy = True
 

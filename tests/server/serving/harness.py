@@ -143,7 +143,9 @@ def statuses(result: list[dict[str, Any]]) -> list[str]:
 class ServerProcess:
     """A server in a process of its own, as an operator runs it."""
 
-    def __init__(self, data_dir: Path, **variables: object) -> None:
+    def __init__(self, data_dir: Path, *, module: str = "server", **variables: object) -> None:
+        """`module`: what is run, with its arguments."""
+        self.module = module
         self.data_dir = data_dir
         self.log_path = data_dir.parent / "server.log"
         names = {
@@ -164,7 +166,11 @@ class ServerProcess:
         (self.data_dir / "server.json").unlink(missing_ok=True)
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "server"], env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [sys.executable, "-m", *self.module.split()],
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
         if wait:
             self.wait_ready()

@@ -1,6 +1,8 @@
 """From the disk to the same state: snapshots, the tail, and everything that may be damaged."""
 
 import asyncio
+import dataclasses
+import hashlib
 import itertools
 import json
 import random
@@ -12,7 +14,7 @@ import asyncpg
 import numpy as np
 import pytest
 
-from engine import TRANSFER_COMMAND, Batch, CapacityError, Engine, Limits, log_record
+from engine import TRANSFER_COMMAND, Batch, CapacityError, Engine, Limits, log_record, snapshot
 from engine.requests import append_transfers
 from server.journal import Journal, Kind, LogDamaged, LogLost
 from server.lifecycle import Exit, Server, exit_code_of
@@ -247,7 +249,7 @@ async def rewrite(database: str, change: Callable[[dict[str, Any]], None]) -> in
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": log_record.FORMAT + 1}, "newer than this build"),
+        ({"format": log_record.FORMAT + 1}, "this build reads formats up to"),
         ({"payload": b"\x00garbage"}, "cannot be decoded"),
         ({"digest": bytes(16)}, "the state before it is not what it was"),
         ({"time": 2**62}, "its record is of time"),
@@ -373,3 +375,27 @@ async def test_old_rows_are_dropped_or_archived_only_when_configured(tmp_path: P
         flip(path, 100)
     error = await start_error(settings)
     assert isinstance(error, LogDamaged)
+
+
+async def test_a_snapshot_of_a_newer_build_is_no_damaged_one(history: tuple[Any, bytes]) -> None:
+    """It stops the start and stays; one whose format is a flipped bit is damaged like any other."""
+    settings, state = history
+    snapshots = Snapshots(settings.data_dir / "snapshots", 2)
+    newest = snapshots.newest_first()[0]
+    path = snapshots.path(newest.seq)
+    whole = path.read_bytes()
+    newer = whole[:8] + (snapshot.FORMAT + 1).to_bytes(4, "little") + whole[12:-32]
+    hash_ = hashlib.sha256(newer).digest()
+    path.write_bytes(newer + hash_)
+    snapshots.publish(dataclasses.replace(newest, state_hash=hash_.hex()))
+    with pytest.raises(
+        ReplayError, match=rf"^log row {newest.seq}: its snapshot is of format 4.*: upgrade it$"
+    ) as caught:
+        async with running(settings):
+            pass
+    assert exit_code_of(caught.value) == Exit.LOG_DAMAGED
+    assert snapshots.newest_first()[0].seq == newest.seq
+    snapshots.publish(newest)
+    async with running(settings) as server:
+        assert server.engine.state_hash() == state
+    assert snapshots.newest_first()[0].seq < newest.seq
