@@ -77,6 +77,8 @@ class BlockingClient(BlockingOrderMethods):
         """See Client.min_seq."""
         self.resends = 0
         self._route = Route(host, port, others)
+        self._answered = False
+        """Whether this connection has brought an answer yet."""
         self._switch_after_s = switch_after_s
         self._logon = logon
         self._tls = tls
@@ -312,6 +314,9 @@ class BlockingClient(BlockingOrderMethods):
                 raise DeadlineExceeded(message, sent=bool(sent)) from None
             except ConnectionLost:
                 self.close()
+                if not self._answered:
+                    # Taken and dropped without a word: whoever did that (a balancer) has no server behind it.
+                    self._route.next()
                 if sent and not call.safe:
                     message = f"the connection to {self.address} was lost; whether the request was executed is unknown"
                     raise ConnectionLost(message, sent=True) from None
@@ -352,6 +357,7 @@ class BlockingClient(BlockingOrderMethods):
                 where = self._route.host, self._route.port
                 sock = socket.create_connection(where, max(limit - time.monotonic(), 0.05))
                 self._socket = sock
+                self._answered = False
                 tune_socket(sock)
                 if self._tls is not None:
                     self._socket = self._tls.wrap_socket(sock, server_hostname=where[0])
@@ -386,6 +392,7 @@ class BlockingClient(BlockingOrderMethods):
                     continue
                 if reply.id != self._id and not (reply.id is None and reply.error is not None):
                     raise ProtocolError(f"the server answered {reply.id!r} where {self._id} was next")
+                self._answered = True
                 self.seq = max(self.seq, reply.seq or 0)
                 return reply
         except TimeoutError:

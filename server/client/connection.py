@@ -230,9 +230,12 @@ class Connection:
                         first.set_result(None)
                     else:
                         self.reconnects += 1
-                    await self._serve(link)
+                    switched = await self._serve(link)
                     if link.answered:
                         attempt = 0
+                    elif not switched:
+                        # Taken and dropped without a word: whoever did that (a balancer) has no server behind it.
+                        self.route.next()
                 await asyncio.sleep(CONNECT.wait_s(attempt))
                 attempt += 1
         finally:
@@ -267,8 +270,8 @@ class Connection:
         if reply.error is not None:
             raise RequestError.of(reply.error.code, reply.error.message)
 
-    async def _serve(self, link: _Link) -> None:
-        """Send and receive over a ready link until it goes away."""
+    async def _serve(self, link: _Link) -> bool:
+        """Send and receive over a ready link until it goes away; return whether it was left for the next server."""
         self._link = link
         self._flush_soon()
         try:
@@ -279,9 +282,10 @@ class Connection:
             self._link = None
             link.abort()
             self._take_back()
-            if self._switching:
-                self._switching = False
+            switched, self._switching = self._switching, False
+            if switched:
                 self.route.next()
+        return switched
 
     async def _watch(self, link: _Link) -> None:
         """Until the link is lost, look whether requests wait in vain: a server that was paused still has its port."""

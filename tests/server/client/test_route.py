@@ -17,6 +17,7 @@ from server.client import (
     uuid7,
 )
 from server.client.route import Route
+from tests.server.client.double import Double
 from tests.server.follower.harness import follow_settings, following
 from tests.server.serving.harness import ServerProcess, running, settings_for
 
@@ -61,6 +62,32 @@ async def test_a_replica_is_left_for_the_leader(tmp_path: Path, database: str) -
                     assert reader.lookup_accounts([3])[0] is not None
 
             await asyncio.to_thread(blocking)
+
+
+async def test_a_server_that_drops_whoever_comes_is_left() -> None:
+    """As a balancer does whose server is gone: it takes a connection, and closes it without a word."""
+    dropped = 0
+
+    def drop(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal dropped
+        dropped += 1
+        writer.close()
+
+    balancer = await asyncio.start_server(drop, "127.0.0.1", 0)
+    port = balancer.sockets[0].getsockname()[1]
+    async with balancer, Double() as server:
+        others = [("127.0.0.1", server.port)]
+        async with Client("127.0.0.1", port, others=others, deadline_s=5) as client:
+            assert (await client.create_accounts([Account(1, 156, 1)]))[0].status == Status.CREATED
+            assert client.address == f"127.0.0.1:{server.port}"
+
+        def blocking() -> None:
+            with BlockingClient("127.0.0.1", port, others=others, deadline_s=5) as client:
+                assert client.create_accounts([Account(2, 156, 1)])[0].status == Status.CREATED
+                assert client.address == f"127.0.0.1:{server.port}"
+
+        await asyncio.to_thread(blocking)
+        assert dropped >= 2
 
 
 def test_transfers_go_on_while_leaders_are_killed_and_paused(tmp_path: Path, database: str) -> None:
