@@ -20,6 +20,7 @@ RENEWALS = 5
 """A lease is renewed so often in its time."""
 LOOKS = 20
 """A standby looks so often in the time of its own lease."""
+AGAIN_SECONDS = 0.01
 REGISTER_SECONDS = 1.0
 
 
@@ -50,6 +51,8 @@ class Leadership:
         self._on_replaced = on_replaced
         self._on_hand_over = on_hand_over
         self._link: Link | None = None
+        self._lost = asyncio.Event()
+        """The session that renews the lease has ended: standbys see that, and do not wait long."""
         self._asked = False
         self._task: asyncio.Task[None] | None = None
 
@@ -75,7 +78,12 @@ class Leadership:
 
     async def _go_on(self) -> None:
         while True:
-            await asyncio.sleep(self._who.lease_ms / 1e3 / RENEWALS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._who.lease_ms / 1e3 / RENEWALS):
+                    await self._lost.wait()
+            if self._lost.is_set():
+                self._lost.clear()
+                await asyncio.sleep(AGAIN_SECONDS)  # a database that ends sessions at once is not asked all the time
             await self._renew()
 
     async def _renew(self) -> None:
@@ -84,6 +92,7 @@ class Leadership:
             async with asyncio.timeout(max(1.0, self._who.lease_ms / 1e3)):
                 if self._link is None or self._link.lost:
                     self._link = await self._journal.connect()
+                    self._link.connection.add_termination_listener(lambda _: self._lost.set())
                     await lease.ensure_tables(self._link)
                 successor = await lease.renew(self._link, epoch, self.address)
                 if successor is None and not await lease.claim(

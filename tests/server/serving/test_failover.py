@@ -177,6 +177,19 @@ async def test_the_lease_outlives_a_lost_session(tmp_path: Path, database: str) 
     await leader.stop()
 
 
+async def test_a_lost_session_is_replaced_at_once(tmp_path: Path, database: str) -> None:
+    """Not when the next renewal is due: a standby waits for the leader's session for a quarter of the lease only."""
+    leader = of(tmp_path, database, "one", lease_ms=40_000)
+    await leader.start()
+    for _ in range(3):
+        lost = await row(database, "SELECT pid FROM tongbao.leader")
+        await row(database, "SELECT pg_terminate_backend(pid) FROM tongbao.leader")
+        async with asyncio.timeout(3):
+            while await row(database, "SELECT pid FROM tongbao.leader") == lost:
+                await asyncio.sleep(0.02)
+    await leader.stop()
+
+
 async def test_a_standby_keeps_snapshots_and_drops_no_rows(tmp_path: Path, database: str) -> None:
     leader = of(tmp_path, database, "one")
     standby = of(
