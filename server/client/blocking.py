@@ -37,7 +37,7 @@ from server.client.errors import (
 )
 from server.client.logon import Logon
 from server.client.retry import BUSY as BUSY_BACKOFF
-from server.client.retry import CONNECT, tune_socket
+from server.client.retry import tune_socket
 from server.client.route import Route, Server
 from server.client.values import (
     Account,
@@ -371,7 +371,7 @@ class BlockingClient(BlockingOrderMethods):
             except (OSError, ClientError) as error:
                 self.close()
                 self._route.next()
-                pause = CONNECT.wait_s(attempt)
+                pause = self._route.backoff.wait_s(attempt)
                 attempt += 1
                 if time.monotonic() + pause >= end:
                     message = f"cannot reach {self.address}: {error or type(error).__name__}"

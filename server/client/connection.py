@@ -33,7 +33,7 @@ from server.client.errors import (
 )
 from server.client.logon import Logon
 from server.client.retry import BUSY as BUSY_BACKOFF
-from server.client.retry import CONNECT, tune_socket
+from server.client.retry import tune_socket
 from server.client.route import Route
 
 T = TypeVar("T")
@@ -236,7 +236,7 @@ class Connection:
                     elif not switched:
                         # Taken and dropped without a word: whoever did that (a balancer) has no server behind it.
                         self.route.next()
-                await asyncio.sleep(CONNECT.wait_s(attempt))
+                await asyncio.sleep(self.route.backoff.wait_s(attempt))
                 attempt += 1
         finally:
             if not first.done():
@@ -348,7 +348,7 @@ class Connection:
                     error = RequestError.of(reply.error.code, reply.error.message)
                     error.resent = resent
                     if reply.error.code == NOT_LEADER and self.route.several:
-                        await asyncio.sleep(CONNECT.wait_s(attempt))
+                        await asyncio.sleep(self.route.backoff.wait_s(attempt))
                         attempt += 1
                         continue
                     if reply.error.code != BUSY:

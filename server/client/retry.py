@@ -21,6 +21,9 @@ class Backoff:
 CONNECT = Backoff(0.02, 1.0)
 """Between attempts to connect."""
 
+CONNECT_SEVERAL = Backoff(0.02, 0.2)
+"""The same where there are several: one will lead before long, and every wait is time without service."""
+
 BUSY = Backoff(0.002, 0.25)
 """Before a request is sent again that was answered with "busy"."""
 

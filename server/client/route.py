@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from server.client.retry import CONNECT, CONNECT_SEVERAL, Backoff
+
 Server = tuple[str, int]
 """Host and port."""
 
@@ -32,6 +34,11 @@ class Route:
     def several(self) -> bool:
         """Whether there is more than one."""
         return len(self._servers) > 1
+
+    @property
+    def backoff(self) -> Backoff:
+        """How long to wait between attempts to connect."""
+        return CONNECT_SEVERAL if self.several else CONNECT
 
     def copy(self) -> "Route":
         """Return another one that begins where this one is."""

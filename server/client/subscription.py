@@ -15,7 +15,7 @@ import msgspec
 
 from server.client.errors import ClientError, ConnectionLost, ProtocolError, RequestError
 from server.client.logon import Logon
-from server.client.retry import CONNECT, tune_socket
+from server.client.retry import tune_socket
 from server.client.route import Route
 
 LINE_MAX: Final = 2**28
@@ -156,7 +156,7 @@ class Subscription:
         attempt = 0
         while True:
             await self._drop()
-            await asyncio.sleep(CONNECT.wait_s(attempt))
+            await asyncio.sleep(self._route.backoff.wait_s(attempt))
             attempt += 1
             try:
                 await self._connect()
