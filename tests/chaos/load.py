@@ -23,14 +23,15 @@ QUIET_SECONDS = 60.0
 class Load:
     """Callers in a thread with a loop of its own. Each transfer moves 1, so a balance counts them."""
 
-    def __init__(self, ports: list[int]) -> None:
+    def __init__(self, ports: list[int], switch_s: float = SWITCH_SECONDS) -> None:
         self.told: dict[UUID, str] = {}
         """What was answered to each id that was ever sent."""
         self.waits: list[tuple[float, float]] = []
         """When an answer came, and how long nobody had got one before it, where that was long."""
         self.reconnects = self.resends = 0
         self._ports = ports
-        self._answered = time.monotonic()
+        self._switch_s = switch_s
+        self.answered = time.monotonic()
         self._running = threading.Event()
         self._ended = threading.Event()
         self._busy = 0
@@ -43,7 +44,7 @@ class Load:
         self._ready.result(60)
 
     def resume(self) -> None:
-        self._answered = time.monotonic()
+        self.answered = time.monotonic()
         self._running.set()
 
     def pause(self, findings: Findings, look: Callable[[], object]) -> None:
@@ -82,7 +83,7 @@ class Load:
     async def _run(self) -> None:
         first, *others = [("127.0.0.1", port) for port in self._ports]
         client = Client(
-            *first, others=others, deadline_s=math.inf, connect_deadline_s=30, switch_after_s=SWITCH_SECONDS
+            *first, others=others, deadline_s=math.inf, connect_deadline_s=30, switch_after_s=self._switch_s
         )
         try:
             async with client:
@@ -112,8 +113,8 @@ class Load:
             results = await client.create_transfers([Transfer(each, DEBIT, CREDIT, 1, LEDGER, 1) for each in ids])
             self._busy -= 1
             now = time.monotonic()
-            if now - self._answered > 0.1:
-                self.waits.append((now, now - self._answered))
-            self._answered = now
+            if now - self.answered > 0.1:
+                self.waits.append((now, now - self.answered))
+            self.answered = now
             self.told |= {each: result.status for each, result in zip(ids, results, strict=True)}
             await asyncio.sleep(0.005)

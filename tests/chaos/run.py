@@ -131,6 +131,7 @@ class Chaos(Run):
         with self._watching():
             self._strike_site(blow)
         healed = time.monotonic()
+        self._mend(blow.fault)
         site.await_leader(lambda: self._mend(blow.fault))
         site.await_standby(lambda: self._mend(blow.fault))
         self._control.move(Gate.DRAIN)
