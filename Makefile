@@ -92,6 +92,6 @@ fuzz: env  ## the wire against its plain model, RUNS=2000000 inputs found by ath
 # --- measuring --------------------------------------------------------------------------------------
 
 bench: env  ## figures beside their gates and goals; FULL=1 takes the full sizes (docs/BENCHMARKS.md)
-	@for name in wire posting risk journal path request snapshot recovery backup projection peers; do \
+	@for name in wire posting risk journal path request snapshot recovery follower overload backup projection peers; do \
 	  $(BIN)/python -m benchmarks.bench_$$name $(if $(FULL),--full) || exit 1; \
 	done

@@ -57,6 +57,11 @@ GATES: dict[str, Gate] = {
     "risk/start, warm": Gate(2, 0.5, at_most=True),
     "projection/behind": Gate(100_000, 100_000),
     "recovery/10 M transfers": Gate(10, 3, at_most=True),
+    "overload/10 x in flight, of the peak": Gate(0.9, 0.9),
+    "overload/10 x offered, of the peak": Gate(0.9, 0.9),
+    "overload/10 x in flight, p99 inside, of the peak's": Gate(2, 2, at_most=True),
+    "overload/10 x offered, p99 inside, of the peak's": Gate(2, 2, at_most=True),
+    "overload/second after, of the peak": Gate(0.9, 0.9),
     "snapshot/stall p99.9": Gate(50, 10, at_most=True),
     "memory/bytes per transfer": Gate(256, 180, at_most=True),
 }

@@ -1,0 +1,90 @@
+"""Ten times the load: what is served, how long what the server has taken in waits, memory, and the second after.
+
+The peak is a closed loop with 1,024 requests in flight. Then ten times of it is offered, in two ways: ten times as many
+requests in flight, and an open loop whose schedule asks for ten times the peak's rate and does not wait for replies.
+Server, PostgreSQL and load generator share the machine.
+
+A server under pressure does not read sockets (decision 11): what it has no room for waits with its sender. So two
+latencies are told: that of clients, which with an open loop grows for as long as the overload lasts, and that of what
+the server has taken in, from the turn in which it was parsed to its commit (the server's own histograms).
+"""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.figures import Figure, main
+from benchmarks.histograms import Buckets, quantile, scrape
+from benchmarks.serving import Serving
+from loadtest.generator import run
+from loadtest.loop import LoadError
+from loadtest.workload import Workload
+
+ACCOUNTS = 10_000
+TIMES = 10
+CONNECTIONS, DEPTH = 16, 64
+INSIDE = ("tongbao_queue_seconds", "tongbao_commit_seconds")
+"""Waiting for its batch to close, and for its commit: all that a request spends in the server, but microseconds."""
+
+
+def measure(full: bool) -> Iterator[Figure]:
+    """Yield the figures; latencies in milliseconds."""
+    seconds = 20.0 if full else 5.0
+    with tempfile.TemporaryDirectory() as directory:
+        server = Serving(Path(directory))
+        server.start()
+        try:
+            yield from _all(server, seconds)
+        finally:
+            server.stop()
+
+
+def _all(server: Serving, seconds: float) -> Iterator[Figure]:
+    peak, inside = _load(server, 1, seconds, connections=CONNECTIONS, depth=DEPTH)
+    rate = peak["transfers_per_second"]
+    yield Figure("overload/peak", rate, "transfers/s", f"{CONNECTIONS} x {DEPTH} in flight", peak)
+    yield Figure("overload/peak p99", peak["latency_us"]["p99"] / 1e3, "ms", "of clients")
+    yield Figure("overload/peak p99 inside", inside, "ms")
+    loads: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("in flight", {"connections": TIMES * CONNECTIONS, "depth": DEPTH}),
+        ("offered", {"connections": 4 * CONNECTIONS, "rate": TIMES * rate, "tick": 0.001}),
+    )
+    for seed, (name, load) in enumerate(loads, start=2):
+        before = server.resident_bytes()
+        result, inside_now = _load(server, seed, seconds, **load)
+        held = max(0, server.resident_bytes() - before) / result["transfers"]
+        served = result["transfers_per_second"]
+        busy = sum(result["errors"].values())
+        note = f"{served:,.0f} transfers/s, {busy:,} answered busy"
+        yield Figure(f"overload/{TIMES} x {name}, of the peak", served / rate, "", note, result)
+        yield Figure(f"overload/{TIMES} x {name}, p99", result["latency_us"]["p99"] / 1e3, "ms", "of clients")
+        yield Figure(
+            f"overload/{TIMES} x {name}, p99 inside, of the peak's", inside_now / inside, "", f"{inside_now:.1f} ms"
+        )
+        yield Figure(f"overload/{TIMES} x {name}, memory", held, "bytes/transfer", "a transfer itself takes about 160")
+    began = time.monotonic()
+    after, _ = _load(server, 9, 1.0, warm_up=0.0, connections=CONNECTIONS, depth=DEPTH)
+    note = f"the second that begins {time.monotonic() - began - 1.0:.1f} s after the overload has ended"
+    yield Figure("overload/second after, of the peak", after["transfers_per_second"] / rate, "", note)
+
+
+def _load(
+    server: Serving, seed: int, seconds: float, *, warm_up: float = 1.0, **load: Any
+) -> tuple[dict[str, Any], float]:
+    """Run a load; return its result, and the p99 that requests spent inside the server, in milliseconds."""
+    before = _look(server)
+    workload = Workload(seed=seed, accounts=ACCOUNTS)
+    result = run(workload, port=server.port, seconds=seconds, warm_up=warm_up, accounts=seed == 1, **load)
+    if result["replies_wrong"] or result["requests_unexpected"]:
+        raise LoadError(f"not every reply was as expected: {result['kept']}")
+    return result, sum(quantile(*looks, 0.99) for looks in zip(before, _look(server), strict=True)) * 1e3
+
+
+def _look(server: Serving) -> list[Buckets]:
+    return [scrape(server.directory / "data", name) for name in INSIDE]
+
+
+if __name__ == "__main__":
+    main(__doc__, measure)
