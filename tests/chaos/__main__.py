@@ -8,7 +8,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.chaos.faults import MINUTE
+from tests.chaos.faults import MINUTE, SHORT, Fault
 from tests.chaos.run import run
 from tests.crash.run import Options
 
@@ -20,6 +20,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="decides faults, moments and workload (the time)")
     parser.add_argument("--pause", type=float, default=30.0, help="seconds for which a leader is stopped (30)")
     parser.add_argument("--short", action="store_true", help="only the few faults of the run in CI")
+    names = [each.name for each in Fault]
+    parser.add_argument("--only", metavar="FAULT", choices=names, help=f"one fault only: {', '.join(names)}")
     parser.add_argument("--rate", type=float, default=150.0, help="requests per second and client (150)")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON document")
     parser.add_argument("--directory", type=Path, default=None, help="where to work (a temporary one)")
@@ -28,8 +30,9 @@ def main() -> int:
     directory = given.directory or Path(tempfile.mkdtemp(prefix="tongbao-chaos-"))
     say = _say_aside if given.json else _say
     say(f"seed {seed}, {given.minutes} minutes, in {directory}")
+    faults = [Fault[given.only]] if given.only else SHORT if given.short else tuple(Fault)
     options = Options(directory, seed, clients=2, desks=2, rate=given.rate)
-    summary, happened = run(options, given.minutes * MINUTE, short=given.short, pause=given.pause, say=say)
+    summary, happened = run(options, given.minutes * MINUTE, faults, given.pause, say)
     if given.json:
         findings = {"findings": len(summary.findings), "report": summary.findings.report()}
         counted = {"seed": seed, "seconds": round(summary.seconds), "rounds": summary.rounds, "rows": summary.rows}
@@ -39,7 +42,8 @@ def main() -> int:
         print(summary.table())
     if len(summary.findings):
         flags = f"--minutes {given.minutes} --seed {seed} --pause {given.pause} --rate {given.rate}"
-        say(f"\nTo do the same again: python -m tests.chaos {flags}{' --short' * given.short}\nKept: {directory}")
+        which = f" --only {given.only}" if given.only else " --short" if given.short else ""
+        say(f"\nTo do the same again: python -m tests.chaos {flags}{which}\nKept: {directory}")
     return 1 if len(summary.findings) else 0
 
 

@@ -1,5 +1,6 @@
 """What may happen to a site, and in which order: a function of the seed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
@@ -71,16 +72,11 @@ SHORT = (
 """What a run of half a minute does, in an order that the seed gives."""
 
 
-def deck(seed: int, *, short: bool, pause: float) -> "Deck":
-    """Return the blows: all faults in some order, then all in another, without end."""
-    return Deck(Random(f"chaos:{seed}"), SHORT if short else tuple(Fault), pause)
-
-
 class Deck:
-    """An endless iterator. A longer run begins as a shorter one does."""
+    """The blows: all faults in some order, then all in another, without end."""
 
-    def __init__(self, random: Random, faults: tuple[Fault, ...], pause: float) -> None:
-        self._random = random
+    def __init__(self, seed: int, faults: Sequence[Fault], pause: float) -> None:
+        self._random = Random(f"chaos:{seed}")
         self._faults = faults
         self._pause = pause
         """Seconds for which a leader is stopped."""

@@ -11,10 +11,10 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from tests.chaos.faults import ALLOWED, FENCED, PROCESSES_KILLED, Blow, Deck, Fault, deck
+from tests.chaos.faults import ALLOWED, FENCED, PROCESSES_KILLED, Blow, Deck, Fault
 from tests.chaos.load import CREDIT, DEBIT, Load
 from tests.chaos.site import LOOK_SECONDS, NAMES, Site, is_small, site_on
 from tests.crash.channel import Channel
@@ -29,7 +29,7 @@ LEASE_MS = 1_500
 DUTY = (0.05, 0.01)
 """A slow disk: seconds in which PostgreSQL's processes stand still, and in which they work."""
 COMMIT_DELAY_MICROSECONDS = 50_000
-FILL_BYTES = 1 << 20
+FILL_BYTES, BLOCK_BYTES = 16 << 20, 4_096
 
 
 @dataclass(slots=True)
@@ -43,6 +43,8 @@ class Happened:
     fenced: int = 0
     killed: int = 0
     """Processes killed with -9, those of PostgreSQL as one."""
+    full: int = 0
+    """Times that a full disk had no room for another block."""
     public: int = 0
     """Transfers of the public client."""
     resends: int = 0
@@ -51,6 +53,7 @@ class Happened:
 
     def lines(self) -> list[str]:
         lines = [f"  {self.changes} changes of the leader, {self.fenced} old leaders ended as fenced"]
+        lines.append(f"  {self.full} times no block was left on a full disk")
         lines.append(f"  {self.killed} times killed with -9")
         lines.append(f"  {self.public:,} transfers of the public client, {self.resends} requests sent again")
         for fault, count in sorted(self.blows.items()):
@@ -245,13 +248,14 @@ class Chaos(Run):
         until = time.monotonic() + seconds
         try:
             with path.open("wb", buffering=0) as file:
+                size = FILL_BYTES
                 while time.monotonic() < until:
                     try:
-                        for size in (FILL_BYTES, 4096):
-                            for _ in range(256):
-                                file.write(bytes(size))
+                        file.write(bytes(size))
                     except OSError:
-                        time.sleep(0.05)  # full; what is freed meanwhile is taken, too
+                        self.happened.full += size == BLOCK_BYTES
+                        size = BLOCK_BYTES  # the rest; what is freed meanwhile is taken, too
+                        time.sleep(0.02)
         finally:
             path.unlink()
 
@@ -311,10 +315,10 @@ class Chaos(Run):
 
 
 def run(
-    options: Options, seconds: float, *, short: bool, pause: float, say: Callable[[str], None] = lambda _: None
+    options: Options, seconds: float, faults: Sequence[Fault], pause: float, say: Callable[[str], None]
 ) -> tuple[Summary, Happened]:
     """Run for about so long; nothing stays when nothing was found."""
-    chaos = Chaos(options, seconds, deck(options.seed, short=short, pause=pause), say)
+    chaos = Chaos(options, seconds, Deck(options.seed, faults, pause), say)
     summary = chaos.go()
     if not len(summary.findings):
         shutil.rmtree(options.directory, ignore_errors=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.faults import SHORT, Deck, Fault, deck
+from tests.chaos.faults import SHORT, Deck, Fault
 from tests.chaos.run import Chaos
 from tests.crash.run import Options
 
@@ -23,7 +23,7 @@ def _seed() -> int:
 
 def test_half_a_minute_of_faults(tmp_path: Path, template: Path) -> None:
     options = Options(tmp_path / "run", seed=_seed(), clients=2, desks=1, rate=150.0, template=template)
-    run = Chaos(options, SECONDS, deck(_seed(), short=True, pause=PAUSE_SECONDS), print)
+    run = Chaos(options, SECONDS, Deck(_seed(), SHORT, PAUSE_SECONDS), print)
     summary = run.go()
     happened = run.happened
     print("\n".join(happened.lines()), summary.table(), sep="\n")
@@ -39,7 +39,7 @@ def test_half_a_minute_of_faults(tmp_path: Path, template: Path) -> None:
 
 def test_the_seed_decides_the_faults() -> None:
     def drawn(seed: int, count: int) -> list[object]:
-        blows = deck(seed, short=False, pause=30.0)
+        blows = Deck(seed, tuple(Fault), 30.0)
         return [blows.draw() for _ in range(count)]
 
     assert drawn(7, 40) == drawn(7, 40)
@@ -47,4 +47,3 @@ def test_the_seed_decides_the_faults() -> None:
     once = drawn(9, len(Fault))
     assert {blow.fault for blow in once} == set(Fault)  # type: ignore[attr-defined]
     assert set(SHORT) < set(Fault)
-    assert isinstance(deck(1, short=True, pause=1.0), Deck)
