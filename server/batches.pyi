@@ -14,6 +14,34 @@ class Survey(NamedTuple):
     accounts: int
     transfers: int
 
+class Contents(NamedTuple):
+    orders: int
+    amends: int
+    mass_cancels: int
+    listings: int
+    sessions: int
+    days: int
+    trades: int
+    limits: int
+    kills: int
+    approvals: int
+
+class Refusal(NamedTuple):
+    amend: bool
+    account_id: int
+    client_order_id: int
+    order_id: int
+    symbol: bytes
+    reason: int
+    scope: int
+    limit: int
+    used: int
+    asked: int
+    check: int
+
+def contents(batch: Batch) -> Contents: ...
+def ordering_accounts(batch: Batch) -> npt.NDArray[np.uint64]: ...
+def refusals(batch: Batch) -> list[Refusal]: ...
 def survey(batch: Batch) -> Survey: ...
 def decides(batch: Batch) -> bool: ...
 def room(batch: Batch) -> tuple[int, int, int]: ...

@@ -58,6 +58,80 @@ def updated_accounts(Batch batch not None):
     return array
 
 
+class Contents(NamedTuple):
+    """How many commands of each kind there are that are about orders and limits."""
+
+    orders: int
+    amends: int         # cancels and replaces
+    mass_cancels: int
+    listings: int       # instruments made or changed, and trading accounts
+    sessions: int
+    days: int
+    trades: int         # busts and corrections
+    limits: int
+    kills: int
+    approvals: int
+
+
+def contents(Batch batch not None) -> Contents:
+    """Say what of the exchange a batch may have moved, so that nobody need look at all of it."""
+    return Contents(
+        batch.order_count, batch.amend_count, batch.mass_cancel_count,
+        batch.instrument_count + batch.trading_account_count, batch.session_count, batch.day_count,
+        batch.trade_command_count, batch.limit_count, batch.kill_count, batch.approval_count,
+    )
+
+
+def ordering_accounts(Batch batch not None):
+    """The trading accounts that its orders, cancels and replaces name, as uint64, as often as they are named."""
+    cdef uint32_t index
+    cdef uint64_t[::1] view
+    array = np.empty(batch.order_count + batch.amend_count, dtype=np.uint64)
+    view = array
+    for index in range(batch.order_count):
+        view[index] = batch.orders[index].account_id
+    for index in range(batch.amend_count):
+        view[batch.order_count + index] = batch.amends[index].account_id
+    return array
+
+
+class Refusal(NamedTuple):
+    """An order or replace that a limit refused, and what the limit said."""
+
+    amend: bool
+    account_id: int
+    client_order_id: int
+    order_id: int       # of a replace that names it
+    symbol: bytes       # of an order
+    reason: int         # Reason
+    scope: int          # LimitScope
+    limit: int
+    used: int
+    asked: int
+    check: int          # number of the institution's own check; 0: ours
+
+
+def refusals(Batch batch not None) -> list[Refusal]:
+    """What limits refused, in the order of the verdicts; after the batch was applied or decoded."""
+    cdef uint32_t index
+    found = []
+    for index in range(batch.verdict_count):
+        verdict = batch.verdicts[index]
+        if verdict.amend:
+            amend = batch.amends[verdict.item]
+            who = (True, amend.account_id, (int(amend.client_order_id_hi) << 64) | amend.client_order_id_lo,
+                   amend.order_id, b"")
+        else:
+            order = batch.orders[verdict.item]
+            symbol = b"".join([int(word).to_bytes(8, "little") for word in (order.symbol_0, order.symbol_1, order.symbol_2)])
+            who = (False, order.account_id, (int(order.client_order_id_hi) << 64) | order.client_order_id_lo, 0,
+                   symbol.rstrip(b"\0"))
+        found.append(Refusal(
+            *who, verdict.reason, verdict.scope, verdict.limit, verdict.used, verdict.asked, verdict.check,
+        ))
+    return found
+
+
 def decides(Batch batch not None) -> bool:
     """Whether applying it may write verdicts of limits into it, which its log record must hold."""
     cdef uint32_t index

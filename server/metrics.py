@@ -148,6 +148,8 @@ class Metrics(Collector):
         """How to read a gauge at this moment; one without a reader is not shown."""
         self.channel_requests: Callable[[], Iterable[tuple[str, int, int]]] = tuple
         """Yields (channel, connections, requests accepted)."""
+        self.publishers: Callable[[], Iterable[tuple[str | float, ...]]] = tuple
+        """Yields of each publisher its name and the values of PUBLISHERS."""
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -178,10 +180,26 @@ class Metrics(Collector):
             requests.add_metric([channel], accepted)
         yield connections
         yield requests
+        values = list(self.publishers())
+        for place, (name, (sentence, kind)) in enumerate(PUBLISHERS.items(), 1):
+            family = kind(f"{PREFIX}_{name}", sentence, labels=["target"])
+            for value in values:
+                family.add_metric([str(value[0])], float(value[place]))
+            yield family
 
 
 CHANNEL_CONNECTIONS = "Connections that are logged on as the channel."
 CHANNEL_REQUESTS = "Requests of the channel that were accepted."
+
+PUBLISHERS: dict[str, tuple[str, type[GaugeMetricFamily | CounterMetricFamily]]] = {
+    "events_seq": ("Events: newest log entry that the target has.", GaugeMetricFamily),
+    "events_rows_behind": ("Events: log entries that were applied and the target has not.", GaugeMetricFamily),
+    "events_lag_seconds": ("Events: age of the oldest entry that the target has not.", GaugeMetricFamily),
+    "events_published": ("Events: those that the target took since the start.", CounterMetricFamily),
+    "events_retries": ("Events: how often the target was lost and tried again.", CounterMetricFamily),
+    "events_trouble": ("Events: 1 while the target takes nothing.", GaugeMetricFamily),
+}
+"""Of each target of events."""
 
 
 def names() -> dict[str, str]:
@@ -193,5 +211,9 @@ def names() -> dict[str, str]:
         | {
             f"{PREFIX}_channel_connections": CHANNEL_CONNECTIONS,
             f"{PREFIX}_channel_requests_total": CHANNEL_REQUESTS,
+        }
+        | {
+            f"{PREFIX}_{name}" + ("_total" if kind is CounterMetricFamily else ""): sentence
+            for name, (sentence, kind) in PUBLISHERS.items()
         }
     )

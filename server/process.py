@@ -22,6 +22,7 @@ import uvloop
 from engine.errors import CapacityError, EngineError, InvariantError
 from server import logs
 from server.channels import ChannelsError
+from server.events.errors import EventsError
 from server.http import HttpServer
 from server.journal import (
     Fenced,
@@ -37,7 +38,7 @@ from server.projection.errors import ProjectionError
 from server.recovery import ReplayError
 from server.settings import SettingsError
 
-logs.OURS += [JournalError, EngineError, ReplayError, SettingsError, ChannelsError, ProjectionError]
+logs.OURS += [JournalError, EngineError, ReplayError, SettingsError, ChannelsError, ProjectionError, EventsError]
 
 
 class Exit(IntEnum):
@@ -69,6 +70,8 @@ class Exit(IntEnum):
     """The tables of a projection are not there, of another revision, or not of this log."""
     PROJECTION_DIFFERS = 12
     """`tongbao projection check` found rows that are not what the log gives."""
+    EVENTS = 13
+    """A target of events holds another log's, or what it lacks is not in the log any more."""
 
 
 def exit_code_of(error: BaseException) -> Exit:
@@ -83,6 +86,7 @@ def exit_code_of(error: BaseException) -> Exit:
         ((InvariantError,), Exit.INVARIANT),
         ((CapacityError,), Exit.CAPACITY),
         ((ProjectionError,), Exit.PROJECTION),
+        ((EventsError,), Exit.EVENTS),
     ):
         if isinstance(error, kinds):
             return code

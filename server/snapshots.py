@@ -68,6 +68,8 @@ class Snapshots:
 
     def __init__(self, directory: Path, kept: int) -> None:
         self.directory = directory
+        self.needed: Callable[[], int] = lambda: -1
+        """A row from which somebody may have to begin again: the newest snapshot of before stays."""
         self._kept = kept
 
     def prepare(self) -> None:
@@ -121,7 +123,11 @@ class Snapshots:
     def prune(self) -> int:
         """Remove all but the newest ones; return the seq of the oldest that stays (0 = none)."""
         manifests = self.newest_first()
+        needed = self.needed()
+        of_before = next((manifest.seq for manifest in manifests if manifest.seq <= needed), -1)
         for manifest in manifests[self._kept :]:
+            if manifest.seq == of_before:
+                continue
             # The manifest goes first: a snapshot without one is a leftover, a manifest without one would be damage.
             self.path(manifest.seq).with_suffix(".json").unlink()
             self.path(manifest.seq).unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from server.cli import (
     accounts,
     backup,
     channel,
+    events,
     export,
     failover,
     follow,
@@ -40,6 +41,7 @@ app.command(follow.follow, name="follow")
 app.command(failover.servers, name="servers")
 app.command(failover.promote, name="promote")
 app.command(projection.app, name="projection")
+app.command(events.app, name="events")
 app.command(status.status, name="status")
 app.command(verify.verify, name="verify")
 app.command(backup.backup, name="backup")

@@ -25,6 +25,7 @@ _COMMON = {
     "leader_dir",
     "replica",
     "projection_url",
+    "redis_url",
     "channels",
     "tls_cert",
     "tls_key",

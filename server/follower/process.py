@@ -1,6 +1,6 @@
 """`tongbao follow`: the ordered start and stop of a process that follows the log.
 
-    start   http > channels > lock > journal > recovery > replica > projection > follow > listen > ready
+    start   http > channels > lock > journal > events > recovery > replica > projection > follow > listen > ready
     stop    not ready > listen > follow > replica (answer what was accepted) > snapshots (a last one) > journal > lock >
             http
 
@@ -16,6 +16,9 @@ from engine import log_record
 from server import process
 from server.acceptor import tls_of
 from server.channels import Channels
+from server.events.backlog import UpTo
+from server.events.sink import Events
+from server.events.targets import publishers_of
 from server.follower.follower import Follower, Sink
 from server.follower.local import dsn_of, seed_snapshot
 from server.follower.reads import Reads
@@ -43,7 +46,9 @@ class FollowProcess(Process):
         self.sinks: list[Sink] = []
         self.follower: Follower | None = None
         self.projection: Projection | None = None
+        self.events: Events | None = None
         self._progress = (0, 0)
+        self._published: list[int] = []
         self._tasks: list[asyncio.Task[None]] = []
         self.reads: Reads | None = None
         self.steps = [
@@ -51,6 +56,7 @@ class FollowProcess(Process):
             Step("channels", self._start_channels, None),
             Step("lock", self.start_lock, self.stop_lock),
             Step("journal", self._start_journal, self._stop_journal),
+            Step("events", self._start_events, None),
             Step("recovery", self._start_recovery, self._stop_snapshots),
             Step("replica", self._start_replica, self._stop_replica),
             Step("projection", self._start_projection, None),
@@ -83,6 +89,8 @@ class FollowProcess(Process):
             said["reason"] = "the database does not answer"
         if self.projection is not None:
             said["projection"] = {"seq": self.projection.mark.seq, "trouble": self.projection.trouble is not None}
+        if self.events is not None:
+            said["events"] = self.events.health()
         return said
 
     def when_ready(self) -> dict[str, Any]:
@@ -120,14 +128,35 @@ class FollowProcess(Process):
         if hasattr(self, "journal"):
             await self.journal.close()
 
+    async def _start_events(self) -> None:
+        """A target that cannot be ours ends the start; one that is away is waited for later."""
+        settings = self.settings
+        self._snapshots = Snapshots(settings.data_dir / "snapshots", settings.snapshots_kept)
+        publishers = publishers_of(settings, self.journal, self._snapshots)
+        if not publishers:
+            return
+        self.events = Events(publishers, self.metrics)
+        self._snapshots.needed = lambda: self.events.needed if self.events is not None else -1
+        self._published = await self.events.positions()
+
+    def _log_until(self, seq: int) -> UpTo | Journal:
+        """The log up to where the slowest target is, if that is not behind row `seq`: there it needs its events."""
+        behind = [position for position in self._published if position >= seq]
+        if not behind or min(behind) >= self.journal.head.seq:
+            return self.journal
+        return UpTo(self.journal, min(behind))
+
     async def _start_recovery(self) -> None:
         settings = self.settings
-        snapshots = Snapshots(settings.data_dir / "snapshots", settings.snapshots_kept)
+        snapshots = self._snapshots
         await asyncio.to_thread(snapshots.prepare)
         if settings.leader_dir is not None:
             await asyncio.to_thread(seed_snapshot, settings.leader_dir / "snapshots", snapshots)
         recovered = await restore(self.journal, snapshots, settings.limits(), hash_key=secrets.token_bytes(32))
-        await catch_up(self.journal, recovered, self._on_progress)
+        await catch_up(self._log_until(recovered.seq), recovered, self._on_progress)
+        if self.events is not None:
+            self.events.begin(recovered.engine, recovered.seq)
+            self.sinks.append(self.events)
         self.snapshotter = Snapshotter(
             snapshots,
             recovered.engine,
@@ -244,6 +273,9 @@ class FollowProcess(Process):
         if self.projection is not None and self.fatal is None and self._tasks:
             self._tasks[0].cancel()  # the follower's own: nothing more is applied
             await self.projection.finish(FINISH_SECONDS)
+        if self.events is not None and self.fatal is None and self._tasks:
+            self._tasks[0].cancel()
+            await self.events.finish(FINISH_SECONDS)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

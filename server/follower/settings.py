@@ -3,8 +3,9 @@
 
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
+from typing import Literal
 
-from server.settings import Settings, SettingsError, setting, table
+from server.settings import KIB, MIB, Settings, SettingsError, setting, table
 
 LEADERS_ONLY = frozenset(
     {
@@ -41,6 +42,23 @@ class FollowSettings(Settings):
         "PostgreSQL into whose tables the log is projected (docs/PROJECTION.md); empty: none.",
         secret=True,
     )
+    redis_url: str = setting(
+        "",
+        "Redis to whose streams events are published (docs/EVENTS.md), redis://…, rediss://… or unix://…; empty: none.",
+        secret=True,
+    )
+    redis_prefix: str = setting("tongbao", "What the names of the streams begin with; in a cluster {tongbao}.")
+    redis_entries_max: int = setting(
+        1_000_000, "Entries that a stream keeps, about (MAXLEN ~); 0 keeps all.", minimum=0
+    )
+    events_from: Literal["start", "now"] = setting(
+        "start", "What an empty target gets: the events of the whole log (start), or what happens from now on (now)."
+    )
+    events_waiting_bytes: int = setting(
+        64 * MIB,
+        "Events that wait in memory for a target, at most; beyond that they are made again from the log.",
+        minimum=64 * KIB,
+    )
     poll_ms_max: int = setting(
         20, "Longest pause between two looks at a log in which nothing happens.", minimum=1, maximum=60_000
     )
@@ -49,6 +67,10 @@ class FollowSettings(Settings):
         """Raise SettingsError for settings that contradict each other."""
         if not self.database_url and self.leader_dir is None:
             raise SettingsError("database_url: without it, or a leader_dir, there is no log to follow")
+        if self.redis_url and not self.redis_url.startswith(("redis://", "rediss://", "unix://")):
+            raise SettingsError("redis_url: begins with none of redis://, rediss:// and unix://")
+        if not self.redis_prefix or not self.redis_prefix.isprintable() or " " in self.redis_prefix:
+            raise SettingsError("redis_prefix: is empty or has spaces")
         if self.replica:
             Settings.check_relations(self)  # a dataclass with slots has no super() without arguments
         elif self.snapshot_stop_items > self.snapshot_every_items:
