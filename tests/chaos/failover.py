@@ -9,6 +9,7 @@ tenth trial, and in the end, all transfers that were acknowledged are looked up,
 import argparse
 import contextlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -137,11 +138,11 @@ def trials(directory: Path, count: int, how: str, lease_ms: int, switch_s: float
 
 
 def figures(times: list[float]) -> dict[str, float]:
-    """Return percentiles, in seconds."""
+    """Return percentiles, in seconds: the smallest time that so many of all are not above."""
     ordered = sorted(times)
 
     def at(part: float) -> float:
-        return round(ordered[min(len(ordered) - 1, int(part * len(ordered)))], 3)
+        return round(ordered[math.ceil(part * len(ordered)) - 1], 3)
 
     return {"p50": at(0.5), "p90": at(0.9), "p99": at(0.99), "max": round(ordered[-1], 3)}
 
@@ -160,9 +161,15 @@ def main() -> int:
         times, found = trials(
             Path(directory), given.trials, given.by, given.lease_ms, given.switch_after, given.seed
         )  # fmt: skip
-    told = {"by": given.by, "trials": len(times), **figures(times), "transfers": found, "load": os.getloadavg()[1]}
+    told = {
+        "by": given.by,
+        "trials": len(times),
+        **figures(times),
+        "transfers": found,
+        "load": round(os.getloadavg()[1], 1),
+    }
     if given.json:
-        print(json.dumps(told))
+        print(json.dumps({**told, "times": [round(each, 3) for each in times]}))
     else:
         for name, value in told.items():
             print(f"  {name:<12} {value}")
