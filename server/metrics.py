@@ -197,6 +197,7 @@ PUBLISHERS: dict[str, tuple[str, type[GaugeMetricFamily | CounterMetricFamily]]]
     "events_lag_seconds": ("Events: age of the oldest entry that the target has not.", GaugeMetricFamily),
     "events_published": ("Events: those that the target took since the start.", CounterMetricFamily),
     "events_retries": ("Events: how often the target was lost and tried again.", CounterMetricFamily),
+    "events_dead": ("Events: those that were given up, and stand in a file of dead letters.", CounterMetricFamily),
     "events_trouble": ("Events: 1 while the target takes nothing.", GaugeMetricFamily),
 }
 """Of each target of events."""

@@ -1,6 +1,7 @@
 """`tongbao events …`: how far the targets of events are, asked of the targets themselves."""
 
 import asyncio
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
@@ -15,6 +16,7 @@ def status(
     *,
     redis_url: Annotated[str, Parameter(env_var="TONGBAO_REDIS_URL", show_default=False)] = "",
     redis_prefix: Annotated[str, Parameter(env_var="TONGBAO_REDIS_PREFIX")] = "tongbao",
+    data_dir: Annotated[Path | None, Parameter(show_default=False)] = None,
     json: Json = False,
 ) -> int:
     """Say how far each target is, and what it holds. It asks the targets; no follower need run.
@@ -27,12 +29,18 @@ def status(
         Redis of the streams.
     redis_prefix
         What the names of the streams begin with.
+    data_dir
+        The follower's directory, where its webhooks stand.
     json
         Print one JSON document.
     """
-    if not redis_url:
-        raise CommandError("--redis-url: without it there is nothing to look at")
-    said = {"redis": asyncio.run(_redis(redis_url, redis_prefix))}
+    if not redis_url and data_dir is None:
+        raise CommandError("--redis-url: without it, or a --data-dir, there is nothing to look at")
+    said: dict[str, dict[str, Any]] = {}
+    if redis_url:
+        said["redis"] = asyncio.run(_redis(redis_url, redis_prefix))
+    if data_dir is not None:
+        said |= _webhooks(data_dir)
     if json:
         print_json(said)
         return Exit.OK
@@ -46,6 +54,28 @@ def status(
                 [(name, f"{entry['entries']:,}", entry["last"]) for name, entry in streams.items()], right=["entries"],
             )  # fmt: skip
     return Exit.OK
+
+
+def _webhooks(data_dir: Path) -> dict[str, dict[str, Any]]:
+    """What stands in the files of webhooks."""
+    from server.events.errors import EventsError  # noqa: PLC0415
+    from server.events.position import read_state  # noqa: PLC0415
+    from server.process import Exit as ProcessExit  # noqa: PLC0415
+
+    if not data_dir.is_dir():
+        raise CommandError(f"--data-dir: {data_dir} is not there")
+    found = {}
+    for path in sorted((data_dir / "webhooks").glob("*.json")):
+        try:
+            state = read_state(path)
+        except EventsError as error:
+            raise CommandError(str(error), ProcessExit.EVENTS) from None
+        found[f"webhook:{path.stem}"] = {
+            "seq": state.mark.seq if state.mark is not None else None,
+            "dead": state.dead,
+            "disabled": state.disabled or "no",
+        }
+    return found
 
 
 async def _redis(url: str, prefix: str) -> dict[str, Any]:

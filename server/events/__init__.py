@@ -6,4 +6,6 @@
 - backlog    rows that wait for one publisher, and those that are made again from the log
 - publisher  one target: position, order, what to do when it is away
 - streams    Redis Streams
+- hooks      which endpoints there are, and what they are told
+- webhooks   one endpoint
 """

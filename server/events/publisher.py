@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
+from engine import Engine
 from server.events.backlog import Again, Backlog, Source
 from server.events.errors import EventsError
 from server.events.maker import Event, RowEvents
@@ -46,6 +47,17 @@ class Target(Protocol):
     """Where events go. Whatever it raises but EventsError is taken for a passing trouble."""
 
     name: str
+    events_max: int
+    """How many it takes at once."""
+    settled: Mark | None
+    """What it has, if it tells so later than when it takes events; None: it has what it took."""
+    trouble: str | None
+    """Why it does not get on with what it took."""
+    dead: int
+    """Events that were given up."""
+
+    def begin(self, engine: Engine) -> None:
+        """The engine whose events will come."""
 
     async def open(self) -> Mark | None:
         """Connect; return how far it is, None when it has nothing. Raises EventsError when it cannot be ours."""
@@ -101,22 +113,34 @@ class Publisher:
         return self.mark.seq if self.mark is not None else 0
 
     @property
+    def settled_seq(self) -> int:
+        """Newest row whose events are where they belong; `seq` may be further, for they may be on their way."""
+        settled = self.target.settled
+        return self.seq if settled is None else settled.seq
+
+    @property
+    def ailing(self) -> bool:
+        """Whether events do not get to where they belong."""
+        return self.trouble is not None or self.target.trouble is not None
+
+    @property
     def lag_seconds(self) -> float:
         """Age of the oldest row that it has not, as far as that is known; 0 when it has all."""
-        waits = self.backlog.first_time or self._time
-        if self.seq >= self.backlog.seq or not waits:
+        waits = self._time if self.settled_seq < self.seq else self.backlog.first_time or self._time
+        if self.settled_seq >= self.backlog.seq or not waits:
             return 0.0
         return max(0.0, time.time() - waits / 1e9)
 
     def health(self) -> dict[str, object]:
         """Say how far it is."""
-        return {"seq": self.seq, "rows_behind": self.backlog.seq - self.seq, "trouble": self.trouble is not None}
+        behind = self.backlog.seq - self.settled_seq
+        return {"seq": self.settled_seq, "rows_behind": behind, "trouble": self.ailing}
 
     def numbers(self) -> tuple[str | float, ...]:
         """Name, and the values of server.metrics.PUBLISHERS."""
         return (
-            self.name, self.seq, self.backlog.seq - self.seq, self.lag_seconds, self.published, self.retries,
-            self.trouble is not None,
+            self.name, self.settled_seq, self.backlog.seq - self.settled_seq, self.lag_seconds, self.published,
+            self.retries, self.target.dead, self.ailing,
         )  # fmt: skip
 
     async def check(self) -> int | None:
@@ -160,13 +184,13 @@ class Publisher:
 
     async def reached(self, seq: int) -> None:
         """Wait until the target has row `seq`."""
-        while self.seq < seq:  # noqa: ASYNC110 - for stops and tests
+        while self.settled_seq < seq:  # noqa: ASYNC110 - for stops and tests
             await asyncio.sleep(0.005)
 
     async def finish(self, seconds: float) -> None:
         """Give it some time to publish what was applied, if the target is there."""
         waited = 0.0
-        while self._connected and self.seq < self.backlog.seq and waited < seconds:
+        while self._connected and not self.ailing and self.settled_seq < self.backlog.seq and waited < seconds:
             await asyncio.sleep(0.01)
             waited += 0.01
 
@@ -242,7 +266,7 @@ class Publisher:
     async def _take(self, rows: Sequence[RowEvents]) -> None:
         """Publish the events of some rows, which must be the next ones."""
         assert rows[0].seq == self.seq + 1, f"row {rows[0].seq} behind row {self.seq}"
-        for chunk in chunks(rows, self._journal.log_id, self.mark):
+        for chunk in chunks(rows, self._journal.log_id, self.mark, self.target.events_max):
             await self.target.publish(self._found, chunk)
             _heed_cancelling()
             self._found = self.mark = chunk.mark
@@ -267,7 +291,7 @@ def _heed_cancelling() -> None:
         raise asyncio.CancelledError
 
 
-def chunks(rows: Sequence[RowEvents], log_id: bytes, mark: Mark | None) -> Iterable[Chunk]:
+def chunks(rows: Sequence[RowEvents], log_id: bytes, mark: Mark | None, events_max: int) -> Iterable[Chunk]:
     """Cut rows into what a target takes at once; what it has of the first row is left out.
 
     A row is cut only when it alone is more than a chunk.
@@ -277,13 +301,13 @@ def chunks(rows: Sequence[RowEvents], log_id: bytes, mark: Mark | None) -> Itera
     at = mark if mark is not None else Mark(log_id, rows[0].seq - 1, b"")
     for row in rows:
         part = at.part if row.seq == at.seq + 1 else 0
-        if events and (len(events) + len(row.events) > CHUNK_EVENTS or size + row.bytes > CHUNK_BYTES):
+        if events and (len(events) + len(row.events) > events_max or size + row.bytes > CHUNK_BYTES):
             yield Chunk(at, events)
             events, size = [], 0
         for event in row.events[part:]:
             events.append((row.seq, event))
             size += len(event.data)
-            if len(events) >= CHUNK_EVENTS and event.place + 1 < len(row.events):
+            if len(events) >= events_max and event.place + 1 < len(row.events):
                 yield Chunk(Mark(log_id, at.seq, at.hash, event.place + 1), events)
                 events, size = [], 0
         at = Mark(log_id, row.seq, row.hash)

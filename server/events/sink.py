@@ -28,13 +28,14 @@ class Events:
     @property
     def needed(self) -> int:
         """The row that the slowest target has: behind it events may have to be made again."""
-        return min((publisher.seq for publisher in self.publishers), default=0)
+        return min((publisher.settled_seq for publisher in self.publishers), default=0)
 
     def begin(self, engine: Engine, seq: int) -> None:
         """The engine stands at row `seq`; from now on it is told of every row."""
         self._maker = Maker(engine)
         for publisher in self.publishers:
             publisher.backlog.begin(seq)
+            publisher.target.begin(engine)
 
     def applied(self, row: Row, batch: Batch | None) -> None:
         """Make the events of a row that was just applied."""

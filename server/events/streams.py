@@ -14,9 +14,10 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
+from engine import Engine
 from server.events.errors import EventsError
 from server.events.maker import KINDS
-from server.events.publisher import Chunk, Mark, MovedError
+from server.events.publisher import CHUNK_EVENTS, Chunk, Mark, MovedError
 
 SCRIPT = """
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then
@@ -73,6 +74,10 @@ class Streams:
     """The target. Use it from one task."""
 
     name = "redis"
+    settled: Mark | None = None
+    trouble: str | None = None
+    dead = 0
+    events_max = CHUNK_EVENTS
 
     def __init__(self, url: str, prefix: str, entries_max: int) -> None:
         """`entries_max`: how long a stream may become, about; 0: as long as it likes."""
@@ -82,6 +87,9 @@ class Streams:
         """The mark and the streams."""
         self._redis: Redis | None = None
         self._script: Any = None
+
+    def begin(self, engine: Engine) -> None:
+        """Events have all that is needed."""
 
     async def open(self) -> Mark | None:
         """Connect and read the mark; the streams must not be ahead of it."""

@@ -1,8 +1,10 @@
 """Which targets the settings of a follower ask for."""
 
+import os
 from typing import TYPE_CHECKING
 
 from server.events.backlog import Again, Source
+from server.events.hooks import read_hooks
 from server.events.publisher import Publisher, Target
 from server.settings import SettingsError
 from server.snapshots import Snapshots
@@ -33,4 +35,13 @@ def _targets(settings: "FollowSettings") -> list[Target]:
             found.append(Streams(settings.redis_url, settings.redis_prefix, settings.redis_entries_max))
         except ValueError as error:
             raise SettingsError(f"redis_url: {error}") from None
+    if settings.webhooks is not None:
+        hooks = read_hooks(settings.webhooks, os.environ)
+        try:
+            from server.events.webhooks import Webhook  # noqa: PLC0415 - aiohttp is an optional dependency
+        except ImportError as error:
+            raise SettingsError(f"webhooks: needs the package {error.name}: pip install 'tongbao[events]'") from None
+        directory = settings.data_dir / "webhooks"
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found += [Webhook(hook, directory) for hook in hooks]
     return found

@@ -51,6 +51,9 @@ class FollowSettings(Settings):
     redis_entries_max: int = setting(
         1_000_000, "Entries that a stream keeps, about (MAXLEN ~); 0 keeps all.", minimum=0
     )
+    webhooks: Path | None = setting(
+        None, "File of the endpoints that are told of events by HTTP (docs/EVENTS.md); none without it."
+    )
     events_from: Literal["start", "now"] = setting(
         "start", "What an empty target gets: the events of the whole log (start), or what happens from now on (now)."
     )

@@ -86,16 +86,15 @@ async def test_two_publishers_do_not_mix(redis: RedisServer, tmp_path: Path) -> 
         await world.stop()
 
 
-async def test_a_row_that_is_more_than_a_chunk(
-    redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("server.events.publisher.CHUNK_EVENTS", 3)
+async def test_a_row_that_is_more_than_a_chunk(redis: RedisServer, tmp_path: Path) -> None:
     records, limits = trading_records("streams/chunks", 80)
     log = Log(records)
     cut_in_a_row = 0
 
     class Cutting(Streams):
         """Its answers are lost now and then, when Redis has already done what it was asked for."""
+
+        events_max = 3
 
         async def open(self) -> Mark | None:
             nonlocal cut_in_a_row
