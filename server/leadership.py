@@ -12,7 +12,7 @@ from typing import NamedTuple
 import asyncpg
 
 from server.follower.follower import Follower
-from server.journal import Fenced, Journal, lease
+from server.journal import Fenced, Journal, JournalError, lease
 from server.journal.link import GONE, Link
 from server.logs import get as get_logger
 
@@ -67,7 +67,7 @@ class Leadership:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         if released and self._journal.epoch:
-            with contextlib.suppress(*GONE, asyncpg.PostgresError):
+            with contextlib.suppress(*GONE, asyncpg.PostgresError, JournalError):
                 async with asyncio.timeout(2.0):
                     if self._link is None or self._link.lost:
                         self._link = await self._journal.connect()
@@ -100,6 +100,10 @@ class Leadership:
                 ):
                     self._on_replaced(Fenced(f"another leader holds the lease; ours is of epoch {epoch}"))
                     return
+        except JournalError as error:
+            # A new session found that the log is not what it was; with nothing to do, the journal has not noticed yet.
+            self._on_replaced(error)
+            return
         except (*GONE, asyncpg.PostgresError):
             # The journal meets the same trouble and says so; nothing depends on us.
             if self._link is not None:

@@ -10,10 +10,12 @@ import asyncio
 import os
 import socket
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import structlog
 
+from server.journal import hosts
 from server.journal.errors import UnsafeDatabase
 from server.journal.schema import check_server
 from server.journal.stream import AppendStream
@@ -66,10 +68,12 @@ UNREADABLE = (asyncpg.DataCorruptedError, asyncpg.IndexCorruptedError)
 class Link:
     """A session. Never used by two tasks at the same time."""
 
-    __slots__ = ("_connection", "_stream", "doubt")
+    __slots__ = ("__weakref__", "_connection", "_stream", "doubt", "timeline")
 
-    def __init__(self, connection: asyncpg.Connection) -> None:
+    def __init__(self, connection: asyncpg.Connection, timeline: int = 0) -> None:
         self._connection = connection
+        self.timeline = timeline
+        """Of the primary that it is with, when that is one of several hosts; else 0."""
         self._stream: AppendStream | None = None
         self.doubt = False
         """A warning arrived: what was confirmed since may not be durable everywhere it should be."""
@@ -133,13 +137,26 @@ async def connect(dsn: str, *, allow_unsafe: bool, read_only: bool = False) -> L
 
     `read_only`: for readers of the log. The session cannot write, and a standby of PostgreSQL will do.
     """
-    connection = await asyncpg.connect(
-        dsn,
-        timeout=CONNECT_TIMEOUT,
-        command_timeout=None,
-        statement_cache_size=0,
-        server_settings=SESSION | READ_ONLY if read_only else SESSION,
-    )
+    options: dict[str, Any] = {
+        "timeout": CONNECT_TIMEOUT,
+        "command_timeout": None,
+        "statement_cache_size": 0,
+        "server_settings": SESSION | READ_ONLY if read_only else SESSION,
+    }
+    places = hosts.hosts_of(dsn)
+    timeline = 0
+    if read_only:
+        # For asyncpg a session that must not write is never one with a server that takes writes.
+        attributes = parse_qs(urlsplit(dsn).query).get("target_session_attrs", ["any"])[0]
+        options["target_session_attrs"] = "primary" if attributes == "read-write" else attributes
+        connect_one = (
+            asyncpg.connect(dsn, **options) if len(places) < 2 else hosts.connect_reader(dsn, places, **options)
+        )
+        connection = await connect_one
+    elif len(places) < 2:
+        connection = await asyncpg.connect(dsn, **options)
+    else:
+        timeline, connection = await hosts.connect_primary(dsn, places, **options)
     try:
         _keep_alive(connection)
         if not read_only and await connection.fetchval("SELECT pg_is_in_recovery()"):
@@ -148,7 +165,7 @@ async def connect(dsn: str, *, allow_unsafe: bool, read_only: bool = False) -> L
     except BaseException:
         connection.terminate()
         raise
-    return Link(connection)
+    return Link(connection, timeline)
 
 
 def _keep_alive(connection: asyncpg.Connection) -> None:

@@ -24,6 +24,7 @@ import os
 import secrets
 import socket
 import time as clock
+import weakref
 from collections.abc import AsyncIterator, Callable
 from hashlib import sha256
 from pathlib import Path
@@ -32,7 +33,7 @@ from typing import Any
 import asyncpg
 import structlog
 
-from server.journal import archive, reader, schema
+from server.journal import archive, hosts, reader, schema
 from server.journal.errors import Fenced, JournalClosed, JournalError, LogDamaged, LogLost, PostgresUnavailable
 from server.journal.link import BACKOFF_MAX, BACKOFF_MIN, GONE, Link, connect, curable, finish, temporary
 from server.journal.rows import Head, Kind, Row, row_hash
@@ -44,6 +45,8 @@ log = structlog.get_logger("tongbao.journal")
 
 TAKEOVER_ATTEMPTS = 10_000
 """How often a takeover may lose the race for the next number against a busy older leader, at about 1 ms each."""
+LOOK_STALLED_SECONDS, LOOK_SECONDS = 1.0, 5.0
+"""How often it is asked whether another host has become the primary: while an append waits, and otherwise."""
 
 _INSERT = """
 INSERT INTO {target} (seq, epoch, time, format, kind, previous_hash, hash, checksum, digest, payload)
@@ -67,6 +70,8 @@ SELECT seq, epoch, (SELECT hash FROM {source} WHERE seq = $1) AS hash,
             THEN pg_logical_emit_message(true, 'tongbao', '') END
 FROM {newest} ORDER BY seq DESC LIMIT 1
 """
+# 16 MiB that belong to no transaction: far more than is on its way to standbys when a primary is lost.
+_OUTRUN = "SELECT pg_logical_emit_message(false, 'tongbao', repeat('x', 1 << 20)) FROM generate_series(1, 16)"
 _CONFIRM = "SELECT pg_logical_emit_message(true, 'tongbao', '')"
 
 
@@ -101,6 +106,14 @@ class Journal:
         self._extend_at = 0  # when the head passes this, the next partition is made
         self._extending: asyncio.Task[None] | None = None
         self._extend_link: Link | None = None
+        self._hosts = hosts.hosts_of(dsn)
+        self._links: weakref.WeakSet[Link] = weakref.WeakSet([appender])
+        self._busy_since = 0.0
+        self._looking: asyncio.Task[None] | None = None
+        self._outrun_lock = asyncio.Lock()
+        self._outrun_timeline = 0
+        if len(self._hosts) > 1:
+            self._looking = asyncio.create_task(self._look_for_newer_primary())
 
     @classmethod
     async def open(
@@ -196,7 +209,7 @@ class Journal:
         hash = row_hash(previous, seq, epoch, time, format, Kind.BATCH, checksum, digest)
         values = (seq, epoch, time, format, previous, hash, checksum, digest, payload)
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._busy = True
+        self._busy, self._busy_since = True, clock.monotonic()
 
         def done(error: BaseException | None) -> None:
             if error is None:
@@ -258,13 +271,14 @@ class Journal:
             self._refuse()
         token = f"{secrets.token_hex(16)} {socket.gethostname()} {os.getpid()}".encode()
         checksum = sha256(token).digest()
-        self._busy = True
+        self._busy, self._busy_since = True, clock.monotonic()
         pause = BACKOFF_MIN
         attempts = 0
         try:
             while True:
                 try:
                     link = await self._have_appender()
+                    await self._outrun(link)
                     head = await schema.read_head(link.connection)
                     table = self._facts.table(head.seq)
                     mine = await link.connection.fetchval(
@@ -311,15 +325,29 @@ class Journal:
         return True
 
     async def _still_there(self, link: Link, head: Head, seq: int, hash: bytes) -> None:
-        """Raise LogLost unless a row that was applied is in the log, of which `head` is the newest row."""
-        if seq > head.seq:
-            raise LogLost(f"row {seq} was applied, but the log ends at row {head.seq}")
+        """Raise LogLost unless a row that was committed is in the log, of which `head` is the newest row."""
+        found = None
+        if seq <= head.seq:
+            with contextlib.suppress(asyncpg.UndefinedTableError):
+                found = await link.connection.fetchval(f"SELECT hash FROM {self._facts.table(seq)} WHERE seq = $1", seq)
+        if found == hash:
+            return
+        what = f"row {seq} was {'acknowledged' if self._epoch else 'applied'}"
+        if found is not None:
+            raise LogLost(f"{what}, but another row stands in its place")
+        if self._read_only and await link.connection.fetchval("SELECT pg_is_in_recovery()"):
+            raise asyncpg.CannotConnectNowError(f"the standby has not replayed row {seq} yet")
+        raise LogLost(f"{what}, but " + (f"the log ends at row {head.seq}" if seq > head.seq else "it is gone"))
+
+    async def prove(self, log_id: bytes, seq: int, hash: bytes) -> None:
+        """Raise LogLost unless this log holds a row that is known to have been committed."""
+        if log_id != self.log_id:
+            raise LogLost(f"row {seq} was applied, but of another log than the one that the database holds")
+        link = await connect(self._dsn, allow_unsafe=self._allow_unsafe, read_only=self._read_only)
         try:
-            found = await link.connection.fetchval(f"SELECT hash FROM {self._facts.table(seq)} WHERE seq = $1", seq)
-        except asyncpg.UndefinedTableError:
-            found = None
-        if found != hash:
-            raise LogLost(f"row {seq} was applied, but {'another row stands in its place' if found else 'it is gone'}")
+            await self._still_there(link, await schema.read_head(link.connection), seq, hash)
+        finally:
+            await link.close()
 
     async def connect(self) -> Link:
         """Return a session with this log's database, for whoever keeps something beside it; it belongs to the caller.
@@ -441,6 +469,8 @@ class Journal:
             self._broken = JournalClosed("the journal is closed")
         if self._settling is not None:
             self._settling.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
         endings = [link.close() for link in (self._appender, self._barrier_link) if link is not None]
         if self._extending and not self._extending.done():
             endings.append(finish(self._extending, self._extend_link))
@@ -550,10 +580,48 @@ class Journal:
             facts = await schema.read_facts(link.connection)
             if facts != self._facts:
                 raise LogLost("the database that answers now does not hold this log")
+            if self._epoch:
+                await self._outrun(link)
+                # A leader with nothing to do learns of a loss here, before it answers anybody.
+                known = self.head
+                await self._still_there(link, await schema.read_head(link.connection), known.seq, known.hash)
         except BaseException:
             link.drop()
             raise
+        self._links.add(link)
         return link
+
+    async def _outrun(self, link: Link) -> None:
+        """Before the first confirmation on a new timeline: write past the end of any standby that has gone astray.
+
+        A standby that had received more than the new primary, or the old primary itself, is ahead of it on a branch
+        that is over. While it is, PostgreSQL takes its position for a confirmation of commits that it has never seen.
+        Once the log has passed it, what is astray can confirm nothing any more.
+        """
+        async with self._outrun_lock:
+            if link.timeline > self._outrun_timeline:
+                await link.connection.execute(_OUTRUN)
+                self._outrun_timeline = link.timeline
+
+    async def _look_for_newer_primary(self) -> None:
+        """End sessions with a primary that has been replaced and does not know it: nobody may ever answer there.
+
+        Where commits wait for a standby, a replaced primary waits for ever; what was sent to it is then asked again of
+        the new one.
+        """
+        looked = clock.monotonic()
+        while True:
+            await asyncio.sleep(LOOK_STALLED_SECONDS)
+            stalled = self._busy and clock.monotonic() - self._busy_since > LOOK_STALLED_SECONDS
+            oldest = min((link.timeline for link in self._links if link.timeline and not link.lost), default=0)
+            if not oldest or not (stalled or clock.monotonic() - looked > LOOK_SECONDS):
+                continue
+            newest = await hosts.newest_timeline(self._dsn, self._hosts)
+            looked = clock.monotonic()
+            for link in list(self._links):
+                if link.timeline and link.timeline < newest and not link.lost:
+                    log.warning("primary_replaced", was=f"timeline {link.timeline}, now {newest}")
+                    link.drop()
 
     async def _explain(self, link: Link, known: Head) -> JournalError:
         """Say why the row that we know as the newest does not serve as one any more."""

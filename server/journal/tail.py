@@ -140,7 +140,12 @@ class Tail:
             partitions = await list_partitions(link.connection)
             if partitions and partitions[0] * self._facts.partition_rows == seq + 1:
                 return  # everything up to here was archived or dropped, and we need the next
-            raise _gone(seq) from None
+            if not partitions or partitions[0] > self._facts.partition(seq):
+                raise _gone(seq) from None
+            found = None
+        if found is None and await link.connection.fetchval("SELECT pg_is_in_recovery()"):
+            # Another standby than before, which has not come so far. If the row is gone, one with another hash follows.
+            raise asyncpg.CannotConnectNowError(f"the standby has not replayed row {seq} yet")
         if found is None:
             raise LogLost(f"row {seq} was committed, and it is not in the log any more")
         if found != hash:
