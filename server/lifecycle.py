@@ -33,9 +33,10 @@ from server.follower.follower import Follower
 from server.follower.reads import Reads
 from server.journal import Journal, PrivatePostgres
 from server.leadership import Leadership, Watch, Who
+from server.mark import Marker
 from server.process import Exit, InUseError, Process, Step, exit_code_of
 from server.profiles import terms_today
-from server.recovery import catch_up, recover
+from server.recovery import catch_up, prove, recover
 from server.settings import Settings, SettingsError
 from server.snapshots import Snapshots, Snapshotter
 from server.wire import Profiles
@@ -68,13 +69,14 @@ class Server(Process):
         self._reads: Reads | None = None
         """What answers reads while it stands by."""
         self._leadership: Leadership | None = None
+        self._marker: Marker | None = None
         self.steps = [
             Step("http", self.start_http, self.stop_http),
             Step("channels", self._start_channels, None),
             Step("lock", self.start_lock, self.stop_lock),
             Step("postgres", self._start_postgres, self._stop_postgres),
             Step("journal", self._start_journal, self._stop_journal),
-            Step("recovery", self._start_recovery, None),
+            Step("recovery", self._start_recovery, self._stop_recovery),
             Step("risk", self._start_risk, None),
             Step("snapshots", self._start_snapshots, self._stop_snapshots),
             Step("standby", self._start_standby, self._stop_standby),
@@ -170,6 +172,8 @@ class Server(Process):
         settings = self.settings
         self.snapshots = Snapshots(settings.data_dir / "snapshots", settings.snapshots_kept)
         await asyncio.to_thread(self.snapshots.prepare)
+        if settings.database_url:
+            await prove(self.journal, settings.data_dir)
         self._recovered = await recover(
             self.journal,
             self.snapshots,
@@ -178,6 +182,17 @@ class Server(Process):
             progress=self._on_progress,
         )
         self.engine: Engine = self._recovered.engine
+        if settings.database_url:
+            # A private PostgreSQL is lost together with its data directory, or not at all.
+            self._marker = Marker(settings.data_dir, self.journal.log_id, self._newest)
+
+    async def _stop_recovery(self) -> None:
+        if self._marker is not None:
+            await self._marker.stop()
+
+    def _newest(self) -> tuple[int, bytes]:
+        """The newest row that we know to be committed."""
+        return self._known if not self.journal.epoch else (self.journal.head.seq, self.journal.head.hash)
 
     def _on_progress(self, seq: int, last: int) -> None:
         self._progress = (seq, last)

@@ -9,15 +9,20 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
+
+import asyncpg
 
 from engine import Batch, Engine, log_record, snapshot
 from engine.errors import RecordError, SnapshotError
 from engine.limits import Limits
 from engine.requests import clear
 from server import batches
-from server.journal import Head, Kind, LogLost, Row
+from server.journal import Head, Journal, Kind, LogLost, Row
+from server.journal.link import GONE, temporary
 from server.logs import get as get_logger
+from server.mark import Mark
 from server.snapshots import Manifest, Snapshots
 
 CHUNK_ROWS = 256
@@ -32,6 +37,24 @@ class ReplayError(Exception):
     def __init__(self, seq: int, what: str) -> None:
         super().__init__(f"log row {seq}: {what}")
         self.seq = seq
+
+
+async def prove(journal: Journal, directory: Path) -> None:
+    """Raise LogLost when the log does not hold what a process on this data directory has acknowledged or applied."""
+    mark = Mark.read(directory)
+    if mark is None:
+        return
+    pause = 0.1
+    while True:
+        try:
+            await journal.prove(bytes.fromhex(mark.log_id), mark.seq, bytes.fromhex(mark.hash))
+        except (*GONE, asyncpg.PostgresError) as error:
+            if not temporary(error):
+                raise
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 1.0)
+        else:
+            return
 
 
 class ReadableLog(Protocol):

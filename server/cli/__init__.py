@@ -17,6 +17,7 @@ from server.cli import (
     follow,
     importing,
     limits,
+    losses,
     orders,
     projection,
     serve,
@@ -40,6 +41,7 @@ app.command(serve.serve, name="serve")
 app.command(follow.follow, name="follow")
 app.command(failover.servers, name="servers")
 app.command(failover.promote, name="promote")
+app.command(losses.accept_loss, name="accept-loss")
 app.command(projection.app, name="projection")
 app.command(events.app, name="events")
 app.command(status.status, name="status")

@@ -24,9 +24,10 @@ from server.follower.local import dsn_of, seed_snapshot
 from server.follower.reads import Reads
 from server.follower.settings import FollowSettings
 from server.journal import Head, Journal
+from server.mark import Marker
 from server.process import InUseError, Process, Step
 from server.projection.sink import Projection
-from server.recovery import catch_up, restore
+from server.recovery import catch_up, prove, restore
 from server.snapshots import Snapshots, Snapshotter
 
 __all__ = ["FollowProcess", "InUseError", "run"]
@@ -51,6 +52,7 @@ class FollowProcess(Process):
         self._published: list[int] = []
         self._tasks: list[asyncio.Task[None]] = []
         self.reads: Reads | None = None
+        self._marker: Marker | None = None
         self.steps = [
             Step("http", self.start_http, self.stop_http),
             Step("channels", self._start_channels, None),
@@ -152,6 +154,8 @@ class FollowProcess(Process):
         await asyncio.to_thread(snapshots.prepare)
         if settings.leader_dir is not None:
             await asyncio.to_thread(seed_snapshot, settings.leader_dir / "snapshots", snapshots)
+        if settings.database_url:
+            await prove(self.journal, settings.data_dir)
         recovered = await restore(self.journal, snapshots, settings.limits(), hash_key=secrets.token_bytes(32))
         await catch_up(self._log_until(recovered.seq), recovered, self._on_progress)
         if self.events is not None:
@@ -167,6 +171,8 @@ class FollowProcess(Process):
             on_published=lambda _: None,
         )
         self._recovered = recovered
+        if settings.database_url:
+            self._marker = Marker(settings.data_dir, self.journal.log_id, lambda: (recovered.seq, recovered.log_hash))
 
     def _on_progress(self, seq: int, last: int) -> None:
         self._progress = (seq, last)
@@ -174,6 +180,8 @@ class FollowProcess(Process):
 
     async def _stop_snapshots(self) -> None:
         """Take a last snapshot if the next start would have much to replay."""
+        if self._marker is not None:
+            await self._marker.stop()
         snapshotter = getattr(self, "snapshotter", None)
         if snapshotter is None or self.fatal is not None:
             return
