@@ -7,7 +7,7 @@ DATA ?= data
 export TONGBAO_MARCH ?= native
 
 .DEFAULT_GOAL := help
-.PHONY: help env build run berka lobster test test-long crash chaos lint debug asan fuzz bench clean
+.PHONY: help env build run berka lobster test test-long crash patroni chaos lint debug asan fuzz bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -62,6 +62,9 @@ crash: env  ## N=500 SEED=7: kill server and PostgreSQL with -9 under load, rest
 
 chaos: env  ## MINUTES=30 SEED=7: leader, standby, follower and PostgreSQL killed, paused, cut off, slowed and filled up under load
 	$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+patroni: env  ## PostgreSQL's failover under Patroni and etcd, in network namespaces; skipped without them
+	$(BIN)/python -m pytest tests/cluster -s $(ARGS)
 
 # A twin is a copy of the tree under build/, compiled in another way, so that both can be used side by side.
 define twin
