@@ -168,7 +168,7 @@ async def test_a_log_that_is_not_what_it_was_ends_it(
             await tamper(database, command)
         else:
             process.follower.tail._poll_max = 5.0  # so that it looks when the row has been changed
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.8)
             await client.result("create_transfers", [transfer()])
             await tamper(database, command)
         await tamper(
