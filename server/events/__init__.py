@@ -8,4 +8,7 @@
 - streams    Redis Streams
 - hooks      which endpoints there are, and what they are told
 - webhooks   one endpoint
+- parquet    files by kind and date
+- position   where a target is that cannot say so itself
+- targets    which of them the settings ask for
 """

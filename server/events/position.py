@@ -31,12 +31,12 @@ def read_state(path: Path) -> State:
             Mark(bytes.fromhex(mark["log_id"]), int(mark["seq"]), bytes.fromhex(mark["hash"]), int(mark["part"])),
             int(document["dead"]),
             str(document["disabled"]),
-            {"url": document["url"]},
+            {name: value for name, value in document.items() if name not in {"mark", "dead", "disabled"}},
         )
     except FileNotFoundError:
         return State()
     except (ValueError, KeyError, TypeError) as error:
-        raise EventsError(f"webhooks: {path.name} cannot be read: {type(error).__name__}") from None
+        raise EventsError(f"events: {path} cannot be read: {type(error).__name__}") from None
 
 
 def write_state(path: Path, state: State) -> None:

@@ -53,6 +53,8 @@ class Target(Protocol):
     """What it has, if it tells so later than when it takes events; None: it has what it took."""
     trouble: str | None
     """Why it does not get on with what it took."""
+    drains: bool
+    """Whether `close` settles what it took."""
     dead: int
     """Events that were given up."""
 
@@ -190,7 +192,11 @@ class Publisher:
     async def finish(self, seconds: float) -> None:
         """Give it some time to publish what was applied, if the target is there."""
         waited = 0.0
-        while self._connected and not self.ailing and self.settled_seq < self.backlog.seq and waited < seconds:
+
+        def rest() -> int:
+            return self.backlog.seq - (self.seq if self.target.drains else self.settled_seq)
+
+        while self._connected and not self.ailing and rest() > 0 and waited < seconds:
             await asyncio.sleep(0.01)
             waited += 0.01
 

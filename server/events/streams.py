@@ -77,6 +77,7 @@ class Streams:
     settled: Mark | None = None
     trouble: str | None = None
     dead = 0
+    drains = False
     events_max = CHUNK_EVENTS
 
     def __init__(self, url: str, prefix: str, entries_max: int) -> None:

@@ -44,4 +44,12 @@ def _targets(settings: "FollowSettings") -> list[Target]:
         directory = settings.data_dir / "webhooks"
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         found += [Webhook(hook, directory) for hook in hooks]
+    if settings.parquet_dir is not None:
+        try:
+            from server.events.parquet import Parquet  # noqa: PLC0415 - pyarrow is an optional dependency
+        except ImportError as error:
+            raise SettingsError(
+                f"parquet_dir: needs the package {error.name}: pip install 'tongbao[parquet]'"
+            ) from None
+        found.append(Parquet(settings.parquet_dir, settings.parquet_rows, settings.parquet_seconds))
     return found

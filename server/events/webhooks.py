@@ -52,6 +52,7 @@ class Webhook:
     """The target. Use it from one task."""
 
     events_max = 64
+    drains = False
 
     def __init__(self, hook: Hook, directory: Path) -> None:
         """`directory`: of the files of all webhooks."""

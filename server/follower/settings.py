@@ -54,6 +54,13 @@ class FollowSettings(Settings):
     webhooks: Path | None = setting(
         None, "File of the endpoints that are told of events by HTTP (docs/EVENTS.md); none without it."
     )
+    parquet_dir: Path | None = setting(
+        None, "Directory into which events are written as Parquet files (docs/EVENTS.md); none without it."
+    )
+    parquet_rows: int = setting(100_000, "Events that wait for a set of files, at most.", minimum=1, maximum=10_000_000)
+    parquet_seconds: int = setting(
+        60, "Time after which waiting events are written, however few they are.", minimum=1, maximum=86_400
+    )
     events_from: Literal["start", "now"] = setting(
         "start", "What an empty target gets: the events of the whole log (start), or what happens from now on (now)."
     )
