@@ -10,10 +10,10 @@ renames them. So there is never a part of a file, and after a crash nothing is m
 import asyncio
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import pyarrow as pa
@@ -26,6 +26,8 @@ from server.events.position import State, read_state, write_state
 from server.events.publisher import CHUNK_EVENTS, Chunk, Mark
 from server.journal.cluster import sync_directory
 
+T = TypeVar("T")
+RETRY_SECONDS = 1.0
 POSITION = "_position.json"
 """Readers of such folders leave out what begins with an underscore or a dot."""
 WRITING = ".writing"
@@ -135,6 +137,8 @@ class Parquet:
         self._waiting: list[tuple[int, Event]] = []
         self._mark: Mark | None = None
         """Where we are with all that waits."""
+        self._unsure: tuple[Mark, int] | None = None
+        """What was being written when writing broke off: where it leads to, and how many events."""
         self._timer: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
 
@@ -143,7 +147,7 @@ class Parquet:
 
     async def open(self) -> Mark | None:
         """Read where it is; bring what a crash has left into order."""
-        self._waiting, self._mark = [], None
+        self._waiting, self._mark, self._unsure, self.trouble = [], None, None, None
         self.settled = await asyncio.to_thread(_recover, self._directory)
         return self.settled
 
@@ -151,8 +155,6 @@ class Parquet:
         """Take events; they are written when there are enough, or when it is time."""
         if self.settled is None:
             self.settled = before if before is not None else Mark(chunk.mark.log_id, 0, b"")
-        if self.trouble is not None:
-            raise OSError(self.trouble)
         async with self._lock:
             self._waiting += chunk.events
             self._mark = chunk.mark
@@ -168,34 +170,48 @@ class Parquet:
             timer.cancel()
             await asyncio.gather(timer, return_exceptions=True)
         async with self._lock:
-            if self.trouble is None:
-                await self._write()
-        self.trouble = None
+            await self._write()
 
     async def _write_later(self) -> None:
-        try:
-            await asyncio.sleep(self._seconds)
+        """Write what waits when it is time; what cannot be written is tried again."""
+        pause = self._seconds
+        while True:
+            await asyncio.sleep(pause)
             async with self._lock:
+                try:
+                    await self._write()
+                except (OSError, pa.ArrowException) as error:
+                    self.trouble = f"{type(error).__name__}: {error}"
+                    pause = RETRY_SECONDS
+                    continue
+                self.trouble = None
                 self._timer = None
-                await self._write()
-        except (OSError, pa.ArrowException) as error:
-            self.trouble = f"{type(error).__name__}: {error}"  # the next chunk finds it, and begins again
+                return
 
     async def _write(self) -> None:
         """Write everything that waits, and be there."""
+        if self._unsure is not None:
+            # Writing broke off; it counts if the position was replaced.
+            mark, count = self._unsure
+            if await _to_the_end(_recover, self._directory) == mark:
+                self.settled, self._waiting = mark, self._waiting[count:]
+            self._unsure = None
         if self._mark is None or self._mark == self.settled:
             return
         mark, events = self._mark, self._waiting
-        # A thread cannot be cancelled: wait for its end, whatever else is to end.
-        working = asyncio.create_task(asyncio.to_thread(write_files, self._directory, mark, events))
-        try:
-            await asyncio.shield(working)
-        except asyncio.CancelledError:
-            await asyncio.gather(working, return_exceptions=True)
-            raise
-        finally:
-            if working.done() and not working.cancelled() and working.exception() is None:
-                self.settled, self._waiting = mark, []
+        self._unsure = mark, len(events)
+        await _to_the_end(write_files, self._directory, mark, events)
+        self.settled, self._waiting, self._unsure = mark, [], None
+
+
+async def _to_the_end(work: Callable[..., T], *arguments: Any) -> T:
+    """Run it in a thread. That cannot be cancelled: whoever is cancelled waits for its end."""
+    working = asyncio.create_task(asyncio.to_thread(work, *arguments))
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await asyncio.gather(working, return_exceptions=True)
+        raise
 
 
 def write_files(directory: Path, mark: Mark, events: Iterable[tuple[int, Event]]) -> None:

@@ -65,6 +65,7 @@ async def test_each_event_once(tmp_path: Path, kind: str, seed: int, monkeypatch
 
         return step
 
+    monkeypatch.setattr(parquet, "RETRY_SECONDS", 0.02)
     for module, name in ((parquet.pq, "write_table"), (parquet, "write_state"), (parquet, "_rename"),
                          (parquet, "_sync_file"), (os, "replace")):  # fmt: skip
         monkeypatch.setattr(module, name, crashing(getattr(module, name)))
@@ -78,9 +79,9 @@ async def test_each_event_once(tmp_path: Path, kind: str, seed: int, monkeypatch
             world.start()
         for path in directory.glob("*/date=*/*.parquet"):
             pq.ParquetFile(path).metadata  # noqa: B018 - every file that can be seen is whole
-    monkeypatch.undo()
-    await world.flushed()
+    await world.flushed()  # also what was applied last
     await world.stop()
+    monkeypatch.undo()
     plain = read_plainly(log.rows, limits)
     for name in KINDS:
         assert documents(directory, name) == as_rows(plain, name)
