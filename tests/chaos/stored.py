@@ -71,7 +71,10 @@ class _Session:
     async def prepare(self, _: str) -> "_Session":
         return self
 
-    async def fetchval(self, _: str, seq: int) -> bytes | None:
+    async def fetchval(self, query: str, *arguments: int) -> bytes | bool | None:
+        if query == "SELECT pg_is_in_recovery()":
+            return False  # a primary: what is not there is gone
+        (seq,) = arguments
         return self._rows[seq].hash if seq in self._rows else None
 
     def drop(self) -> None:
