@@ -7,7 +7,7 @@ DATA ?= data
 export TONGBAO_MARCH ?= native
 
 .DEFAULT_GOAL := help
-.PHONY: help env build run berka lobster test test-long crash patroni chaos lint debug asan fuzz bench clean
+.PHONY: help env build run berka lobster test test-long crash patroni chaos simulate lint debug asan fuzz bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -65,6 +65,10 @@ chaos: env  ## MINUTES=30 SEED=7: leader, standby, follower and PostgreSQL kille
 
 patroni: env  ## PostgreSQL's failover under Patroni and etcd, in network namespaces; skipped without them
 	$(BIN)/python -m pytest tests/cluster -s $(ARGS)
+
+SEEDS ?= 5000
+simulate: env  ## SEEDS=5000 worlds of servers, clients and a database on virtual time, with faults; ARGS=--mutants plants faults
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
 
 # A twin is a copy of the tree under build/, compiled in another way, so that both can be used side by side.
 define twin

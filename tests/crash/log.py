@@ -34,9 +34,9 @@ _BATCH, _TAKEOVER = 1, 2
 class Log:
     """What the audits know of the log."""
 
-    def __init__(self, dsn: Callable[[], str]) -> None:
+    def __init__(self, dsn: Callable[[], str], limits: Limits = LIMITS) -> None:
         self._dsn = dsn
-        self.engine = Engine(LIMITS, hash_key=bytes(range(32)))
+        self.engine = Engine(limits, hash_key=bytes(range(32)))
         self._batch = Batch()
         self.seq = -1
         """Newest row that was replayed."""
@@ -63,7 +63,7 @@ class Log:
                     return
             clock.sleep(0.02)
         for row in rows:
-            if not self._take(row, findings):
+            if not self.take(row, findings):
                 return
 
     async def _read(self, last: int | None) -> list[Any]:
@@ -74,7 +74,8 @@ class Log:
         finally:
             await connection.close()
 
-    def _take(self, row: Any, findings: Findings) -> bool:
+    def take(self, row: Any, findings: Findings) -> bool:
+        """Verify and replay the next row; False when it is not what it must be."""
         seq = row["seq"]
         header = _HEADER.pack(seq, row["epoch"], row["time"], row["format"], row["kind"])
         digest = row["digest"] or b""
