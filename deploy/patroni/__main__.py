@@ -30,6 +30,8 @@ def main() -> int:
     parser.add_argument("--kind", choices=KINDS, default=KINDS[0], help="what is done to the primary in a trial")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
+    # Whoever ends us ends the cluster, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if lacks := missing(namespaces=options.namespaces):
         print(f"this machine cannot run the cluster: {lacks}", file=sys.stderr)
         return 2

@@ -29,6 +29,7 @@ def flushed(standby: Postgres) -> str:
     return standby.sql("SELECT pg_last_wal_receive_lsn()")
 
 
+@pytest.mark.long
 def test_a_standby_that_is_astray_confirms_nothing_to_a_server(tmp_path: Path, world: Replication) -> None:
     old = world.primary("old")
     new = world.standby("new", old)
