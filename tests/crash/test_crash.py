@@ -14,7 +14,7 @@ from tests.crash.run import Options, Summary, run
 
 pytestmark = pytest.mark.crash
 
-KILLS = 18
+KILLS = 15
 
 
 def _seed() -> int:

@@ -207,7 +207,7 @@ async def test_lost_rows_halt_the_start(history: tuple[Any, bytes], database: st
     await execute(database, f"DELETE FROM tongbao.log WHERE seq >= {seq - 1}")
     error = await start_error(settings)
     assert isinstance(error, LogLost)
-    assert str(seq) in str(error)
+    assert f"the log ends at row {seq - 2}" in str(error)
     assert exit_code_of(error) == Exit.LOG_LOST
 
 
