@@ -36,6 +36,7 @@ from engine._core.order_records import MASS_CANCEL_COMMAND
 from engine.requests import clear
 from server import batches
 from server.metrics import Metrics
+from server.pressure import BatchLimit
 from server.session import FULL_BATCH, WINDOW
 from server.wire import Position, encode
 from server.wire.methods import ErrorCode
@@ -77,6 +78,8 @@ class Flight:
     logged: bool = False
     tick: bool = False
     """Logged for expiries alone: it has no items (perhaps reads)."""
+    shed: bool = False
+    """Whether a batch was refused behind it, because requests had waited too long for room."""
     executed: bool = False
     """By the engine; `applied` when the replies stand ready, too."""
     applied: bool = False
@@ -110,6 +113,7 @@ class Batcher:
         seq: int,
         items_batch_max: int,
         queue_delay_seconds: float,
+        batch_seconds: float = 3_600.0,
         digest_every: int,
         spin_seconds: float = 0.0,
         on_fatal: Callable[[BaseException], None],
@@ -119,7 +123,8 @@ class Batcher:
     ) -> None:
         """`seq` is the newest committed entry; `on_boundary` runs after a commit, before the next batch closes.
 
-        `feed` tells subscribers of what is durable.
+        `feed` tells subscribers of what is durable. A batch that takes longer than `batch_seconds` makes the next ones
+        shorter.
         """
         self._loop = asyncio.get_running_loop()
         self._engine = engine
@@ -127,6 +132,7 @@ class Batcher:
         self._metrics = metrics
         self._items_batch_max = items_batch_max
         self._queue_delay = queue_delay_seconds
+        self._batch_limit = BatchLimit(items_batch_max, batch_seconds)
         self._digest_every = digest_every
         self._spin_seconds = spin_seconds
         self._spin_until = 0.0
@@ -175,6 +181,11 @@ class Batcher:
     def seq(self) -> int:
         """Newest committed log entry."""
         return self.position.seq
+
+    @property
+    def full(self) -> bool:
+        """Whether the open batch is as long as it may be just now."""
+        return batches.weight(self.open) >= self._batch_limit.items
 
     # --- what connections call -------------------------------------------------------------------
 
@@ -308,13 +319,31 @@ class Batcher:
             self._loop.call_soon(self._let_in)
 
     def _let_in(self) -> None:
-        """Parse for those that wait, until the batch is full. Who was served goes behind who was not."""
+        """Parse for those that wait, until the batch is full. Who was served goes behind who was not.
+
+        If the first of them has waited for longer than the queue-delay target, there is more to do than can be done,
+        and the batch is answered busy: once for each batch in flight, so that refusing never takes the time that
+        serving needs.
+        """
         waiting, self.waiting = self.waiting, []
-        for index, connection in enumerate(waiting, start=1):
+        overdue = bool(waiting) and self._loop.time() - waiting[0].waits_since > self._queue_delay
+        for index, connection in enumerate(waiting):
+            if self.full:
+                self.waiting[:0] = waiting[index:]
+                break
             connection.resume(FULL_BATCH)
             if self.waiting:
-                self.waiting[:0] = waiting[index:]
-                return
+                self.waiting[:0] = waiting[index + 1 :]
+                break
+        if overdue:
+            self._loop.call_soon(self._shed)  # behind the batch in flight, which may not have been applied yet
+
+    def _shed(self) -> None:
+        """Answer the open batch busy."""
+        flight = self._flight
+        if not self._dead and flight is not None and flight.applied and not flight.shed and len(self.open):
+            flight.shed = True
+            self._refuse_open(flight, "overload", "busy: there is more to do than can be done, nothing was executed")
 
     def _execute(self, flight: Flight) -> None:
         """Let the engine apply a batch; memory is ahead of the log from here to its commit."""
@@ -372,6 +401,7 @@ class Batcher:
                 self._fail(RuntimeError(f"the journal wrote row {task.result()} and {flight.seq} was expected"))
                 return
             self._metrics.commit_seconds.observe(elapsed)
+            self._batch_limit.took(flight.survey.items, elapsed)
         else:
             self._metrics.barrier_seconds.observe(elapsed)
         flight.confirmed = True
@@ -487,7 +517,7 @@ class Batcher:
             if 0 < self._engine.next_expiry <= self._clock_ns():
                 self._close()
         elif flight.applied and self.stalled and len(self.open):
-            self._refuse_open(flight)
+            self._refuse_open(flight, "queue_delay", "busy: the database is slow, nothing was executed")
 
     @property
     def in_flight_since(self) -> float:
@@ -504,11 +534,10 @@ class Batcher:
         """Whether the database has not answered for longer than the queue-delay target."""
         return self._flight is not None and time.monotonic() - self._flight.started > self._queue_delay
 
-    def _refuse_open(self, flight: Flight) -> None:
+    def _refuse_open(self, flight: Flight, reason: str, message: str) -> None:
         """Answer the open batch busy, in order: behind the replies that wait for the database, and nobody else's."""
         batch = self.open
-        refused = batches.refuse(batch, ErrorCode.BUSY, "busy: the database is slow, nothing was executed")
-        self._metrics.requests_refused["queue_delay"] += refused
+        self._metrics.requests_refused[reason] += batches.refuse(batch, ErrorCode.BUSY, message)
         for place, make in self.late:
             batch.answers[place] = make(self.seq)
         replies = together(encode(batch, self.seq, flight.time))
@@ -520,7 +549,7 @@ class Batcher:
         moved = self._moved_uses
         self._open_next()
         self._moved_uses = moved
-        self.scheduled = False
+        self.scheduled = bool(self._cancels)  # those are ours, and refused by nobody
         for number, data in replies.items():
             if number in flight.replies:
                 self._held.setdefault(number, []).append(data)

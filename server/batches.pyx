@@ -132,6 +132,11 @@ def refusals(Batch batch not None) -> list[Refusal]:
     return found
 
 
+def weight(Batch batch not None) -> int:
+    """Requests, items, and records that its reads may return: what fills a batch."""
+    return batch.weight
+
+
 def decides(Batch batch not None) -> bool:
     """Whether applying it may write verdicts of limits into it, which its log record must hold."""
     cdef uint32_t index

@@ -45,7 +45,7 @@ class Connection(asyncio.BufferedProtocol):
     __slots__ = (
         "_acceptor", "_batch_serial", "_batcher", "_closing_since", "_connected", "_ended", "_failures", "_last_read",
         "_loop", "_parser", "_partial_since", "_paused", "_peer_ended", "_session", "_slow_since", "_strings", "_tls",
-        "address", "number", "outstanding", "state", "transport", "use",
+        "address", "number", "outstanding", "state", "transport", "use", "waits_since",
     )  # fmt: skip
 
     def __init__(self, acceptor: "Acceptor") -> None:
@@ -67,6 +67,8 @@ class Connection(asyncio.BufferedProtocol):
         self._session = 0
         """What our orders carry when they are to be canceled at the end of the connection; 0: they are not."""
         self.outstanding = 0
+        self.waits_since = 0.0
+        """Since when it has been waiting for room in a batch."""
         self.state = State.CONNECTED
         self.number = 0
         self.address = ""
@@ -146,6 +148,9 @@ class Connection(asyncio.BufferedProtocol):
         batcher = self._batcher
         use = self.use
         while self.state in READS:
+            if batcher.full:
+                self._wait_for_room()
+                return
             batch = batcher.open
             before = len(batch)
             if batcher.scarce:
@@ -175,8 +180,7 @@ class Connection(asyncio.BufferedProtocol):
                 use = self.use
                 continue
             if outcome == FULL:
-                self._pause(FULL_BATCH)
-                batcher.waiting.append(self)
+                self._wait_for_room()
                 return
             if outcome == BEHIND:
                 self._pause(BEHIND_LOG)
@@ -194,6 +198,11 @@ class Connection(asyncio.BufferedProtocol):
             if self._ended and not self._paused:
                 self.drain()
             return
+
+    def _wait_for_room(self) -> None:
+        self.waits_since = self._loop.time()
+        self._pause(FULL_BATCH)
+        self._batcher.waiting.append(self)
 
     def go_on(self, *, behind: bool) -> None:
         """Read on: the log entry that was waited for is here, or (`behind`) it has been waited for long enough."""

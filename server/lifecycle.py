@@ -360,6 +360,7 @@ class Server(Process):
             seq=self.journal.head.seq,
             items_batch_max=settings.items_batch_max,
             queue_delay_seconds=settings.queue_delay_ms_max / 1e3,
+            batch_seconds=settings.batch_ms_max / 1e3,
             digest_every=settings.digest_every,
             # On a single CPU it would keep from working whom it waits for.
             spin_seconds=settings.spin_microseconds / 1e6 if len(os.sched_getaffinity(0)) > 1 else 0.0,

@@ -53,7 +53,11 @@ COUNTERS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     ),
     "logons": ("Logons.", "outcome", ("accepted", "refused", "throttled", "channel_full")),
     "requests": ("Requests in batches that were answered.", "kind", ("write", "read", "ping", "other")),
-    "requests_refused": ("Requests answered busy (-32003).", "reason", ("queue_delay", "disk_free", "stopping")),
+    "requests_refused": (
+        "Requests answered busy (-32003).",
+        "reason",
+        ("queue_delay", "overload", "disk_free", "stopping"),
+    ),
     "items": ("Items of logged requests.", "", ()),
     "batches": ("Batches that were answered.", "kind", ("logged", "reads", "replies", "tick")),
     "bytes_sent": ("Bytes of replies.", "", ()),

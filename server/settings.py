@@ -172,8 +172,16 @@ class Settings:
         10, "Failed logons per minute from one address, after which logons from there are refused unread.", minimum=1
     )
 
+    batch_ms_max: int = setting(
+        10,
+        "Time that a batch may take to its commit; when one takes longer, the next ones hold fewer items (but 1,024).",
+        minimum=1,
+    )
     queue_delay_ms_max: int = setting(
-        2_000, "Longest wait of a request for the commit before its own; then it is answered busy (-32003).", minimum=1
+        2_000,
+        "Longest wait of a request for the commit before its own, or for room in a batch; then it is answered busy "
+        "(-32003).",
+        minimum=1,
     )
     spin_microseconds: int = setting(
         0,

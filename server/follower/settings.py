@@ -9,8 +9,8 @@ from server.settings import KIB, MIB, Settings, SettingsError, setting, table
 
 LEADERS_ONLY = frozenset(
     {
-        "postgres_wal_bytes", "queue_delay_ms_max", "spin_microseconds", "disk_free_bytes_min", "digest_every",
-        "log_retention", "standby", "standby_reads", "name", "lease_ms",
+        "postgres_wal_bytes", "batch_ms_max", "queue_delay_ms_max", "spin_microseconds", "disk_free_bytes_min",
+        "digest_every", "log_retention", "standby", "standby_reads", "name", "lease_ms",
     }
 )  # fmt: skip
 """Settings of `serve` that say nothing to a follower."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from server.journal import PrivatePostgres
 from server.lifecycle import Server
 from tests.server.serving.harness import (
     Client,
@@ -15,6 +16,7 @@ from tests.server.serving.harness import (
     accounts,
     running,
     settings_for,
+    stalled,
     statuses,
     transfer,
     until,
@@ -257,6 +259,28 @@ async def test_cancel_on_disconnect(tmp_path: Path, database: str, channels: Pat
         await again.result("logon", {"channel": "desk", "key": KEY})
         await until(lambda: server.engine.open_orders == 1)
         await again.close()
+        await house.close()
+
+
+async def test_orders_of_a_session_that_ends_in_a_stall_go_too(
+    tmp_path: Path, database: str, channels: Path, postgres_18: PrivatePostgres
+) -> None:
+    """What gathers behind a database that stands still is answered busy; our own cancels are not."""
+    settings = settings_for(tmp_path, database_url=database, channels=channels, queue_delay_ms_max=200)
+    async with running(settings) as server:
+        house = await connect(server, "house")
+        await list_market(house)
+        goes = await connect(server, "desk", cancel_on_disconnect=True)
+        await goes.result("submit_orders", [order(7001, "buy", 100, 1_401)])
+        with stalled(postgres_18):
+            house.send("create_accounts", accounts([90_001]))
+            await until(lambda: server.batcher.in_flight_since)
+            await goes.close()
+            refused = house.send("create_accounts", accounts([90_002]))
+            await until(lambda: server.metrics.requests_refused["queue_delay"])
+        await house.receive()
+        assert (await house.receive())["id"] == refused
+        await until(lambda: not server.engine.open_orders)
         await house.close()
 
 

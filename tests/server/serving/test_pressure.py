@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 from pathlib import Path
+from typing import Any
 
 from server.journal import PrivatePostgres
 from server.lifecycle import Server
@@ -174,9 +175,55 @@ async def test_a_flood_behind_a_stalled_database_is_bounded(
         assert busy > 0
         assert created > 0
         assert server.engine.transfers == created
-        assert server.metrics.requests_refused["queue_delay"] == busy
+        refused = server.metrics.requests_refused
+        assert refused["queue_delay"] > 0
+        assert refused["queue_delay"] + refused["overload"] == busy
         assert not server.batcher._held
         assert len(server.batcher._spare) <= 3
+
+
+async def test_who_waits_too_long_for_room_is_told(tmp_path: Path, database: str) -> None:
+    """More is sent than can be served: some of it is refused, in order, and what is served is served on."""
+    settings = settings_for(tmp_path, database_url=database, queue_delay_ms_max=60, items_batch_max=50)
+    async with running(settings) as server:
+        async with await Client.connect(server.port) as client:
+            await client.result("create_accounts", accounts([1, 2]))
+
+        append = server.journal.append
+
+        async def slow(*row: Any) -> int:
+            seq = await append(*row)
+            await asyncio.sleep(0.01)
+            return seq
+
+        server.batcher._log.append = slow  # type: ignore[method-assign]
+
+        async def one() -> tuple[int, int]:
+            created = busy = 0
+            async with await Client.connect(server.port) as client:
+                numbers = [client.send("create_transfers", [transfer()]) for _ in range(300)]
+                for number in numbers:
+                    reply = await client.receive()
+                    assert reply["id"] == number
+                    if "error" in reply:
+                        assert reply["error"]["code"] == -32003
+                        busy += 1
+                    else:
+                        created += len(reply["result"])
+            return created, busy
+
+        outcomes = await asyncio.gather(*[one() for _ in range(20)])
+        created, busy = (sum(column) for column in zip(*outcomes, strict=True))
+        assert created + busy == 6_000
+        assert busy > 0
+        assert created >= 6_000 // 4, "refusing takes no more batches than serving"
+        assert server.engine.transfers == created
+        refused = server.metrics.requests_refused
+        assert refused["overload"] > 0
+        assert refused["overload"] + refused["queue_delay"] == busy
+        assert not server.batcher._held
+        async with await Client.connect(server.port) as client:  # it is over, and so is the refusing
+            assert statuses(await client.result("create_transfers", [transfer()])) == ["created"]
 
 
 async def test_nothing_is_answered_before_its_commit(
