@@ -61,7 +61,7 @@ GATES: dict[str, Gate] = {
     "overload/10 x offered, of the peak": Gate(0.9, 0.9),
     "overload/10 x in flight, p99 inside, of the peak's": Gate(2, 2, at_most=True),
     "overload/10 x offered, p99 inside, of the peak's": Gate(2, 2, at_most=True),
-    "overload/second after, of the peak": Gate(0.9, 0.9),
+    "overload/next second, of the peak": Gate(0.9, 0.9),
     "snapshot/stall p99.9": Gate(50, 10, at_most=True),
     "memory/bytes per transfer": Gate(256, 180, at_most=True),
 }

@@ -321,12 +321,12 @@ class Batcher:
     def _let_in(self) -> None:
         """Parse for those that wait, until the batch is full. Who was served goes behind who was not.
 
-        If the first of them has waited for longer than the queue-delay target, there is more to do than can be done,
-        and the batch is answered busy: once for each batch in flight, so that refusing never takes the time that
-        serving needs.
+        If the first of them has sent more than there was room for ever since the queue-delay target, what it sends now
+        has waited as long, here or in its socket, and will be late: the batch is answered busy. That is done once for
+        each batch in flight, so that refusing never takes the time that serving needs.
         """
         waiting, self.waiting = self.waiting, []
-        overdue = bool(waiting) and self._loop.time() - waiting[0].waits_since > self._queue_delay
+        overdue = bool(waiting) and self._loop.time() - waiting[0].backlog_since > self._queue_delay
         for index, connection in enumerate(waiting):
             if self.full:
                 self.waiting[:0] = waiting[index:]

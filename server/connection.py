@@ -44,8 +44,8 @@ class Connection(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_acceptor", "_batch_serial", "_batcher", "_closing_since", "_connected", "_ended", "_failures", "_last_read",
-        "_loop", "_parser", "_partial_since", "_paused", "_peer_ended", "_session", "_slow_since", "_strings", "_tls",
-        "address", "number", "outstanding", "state", "transport", "use", "waits_since",
+        "_loop", "_parser", "_partial_since", "_paused", "_peer_ended", "_room", "_session", "_slow_since", "_strings",
+        "_tls", "address", "backlog_since", "number", "outstanding", "state", "transport", "use",
     )  # fmt: skip
 
     def __init__(self, acceptor: "Acceptor") -> None:
@@ -67,8 +67,11 @@ class Connection(asyncio.BufferedProtocol):
         self._session = 0
         """What our orders carry when they are to be canceled at the end of the connection; 0: they are not."""
         self.outstanding = 0
-        self.waits_since = 0.0
-        """Since when it has been waiting for room in a batch."""
+        self._room = 0
+        """Bytes that the last read could have brought."""
+        self.backlog_since = 0.0
+        """Since when it has sent more than batches had room for, without its socket having been empty once; 0: it has
+        not."""
         self.state = State.CONNECTED
         self.number = 0
         self.address = ""
@@ -103,13 +106,17 @@ class Connection(asyncio.BufferedProtocol):
         """Room for the next bytes, at the end of the parser's buffer."""
         if self._closing_since:
             return self._acceptor.scrap
-        return self._parser.get_buffer(sizehint)
+        buffer = self._parser.get_buffer(sizehint)
+        self._room = len(buffer)
+        return buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take in bytes and parse what is whole."""
         if self._closing_since:
             return
         self._parser.buffer_updated(nbytes)
+        if nbytes < self._room:
+            self.backlog_since = 0.0  # all that had come has been read
         self._last_read = self._loop.time()
         if not self._paused:
             self.work()
@@ -200,7 +207,7 @@ class Connection(asyncio.BufferedProtocol):
             return
 
     def _wait_for_room(self) -> None:
-        self.waits_since = self._loop.time()
+        self.backlog_since = self.backlog_since or self._loop.time()
         self._pause(FULL_BATCH)
         self._batcher.waiting.append(self)
 

@@ -109,7 +109,9 @@ class Misfortune:
             return len(self.world.servers) > 1 or self.world.server.rates.ghost > 0 or machine.starts > 1
         damage_read = any(machine.name in who for who in self.world.database.read_damage.values())
         if code is Exit.LOG_DAMAGED:
-            return damage_read
+            # Rows that go while a start reads them are missing rows to it.
+            reads = machine.process is not None and machine.process._done[-1].name in {"recovery", "takeover"}
+            return damage_read or (self.lost and reads)
         if code is Exit.LOG_LOST:
             # A row that was rewritten is another row in the place of one that was known.
             return self.lost or damage_read
