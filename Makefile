@@ -7,7 +7,7 @@ DATA ?= data
 export TONGBAO_MARCH ?= native
 
 .DEFAULT_GOAL := help
-.PHONY: help env build run berka lobster test test-long crash patroni chaos simulate lint debug asan fuzz bench clean
+.PHONY: help env build run berka lobster test test-long crash patroni chaos simulate lint debug asan fuzz bench loadtest clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -97,6 +97,9 @@ fuzz: env  ## the wire against its plain model, RUNS=2000000 inputs found by ath
 	$(BIN)/python fuzz/fuzz_wire.py --runs $(RUNS)
 
 # --- measuring --------------------------------------------------------------------------------------
+
+loadtest: env  ## Locust, ten seconds on a server of its own; ARGS='--host … -u 50 -t 5m --shape step' (docs/LOADTEST.md)
+	$(BIN)/python -m loadtest.locust $(ARGS)
 
 bench: env  ## figures beside their gates and goals; FULL=1 takes the full sizes (docs/BENCHMARKS.md)
 	@for name in wire posting risk journal path request snapshot recovery follower overload backup projection peers; do \
