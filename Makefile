@@ -7,7 +7,7 @@ DATA ?= data
 export TONGBAO_MARCH ?= native
 
 .DEFAULT_GOAL := help
-.PHONY: help env build run berka lobster test test-long crash patroni chaos simulate lint debug asan fuzz bench loadtest clean
+.PHONY: help env build run berka lobster test test-long crash patroni chaos simulate lint debug asan fuzz bench loadtest bench-peers clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -105,3 +105,13 @@ bench: env  ## figures beside their gates and goals; FULL=1 takes the full sizes
 	@for name in wire posting risk journal path request snapshot recovery follower overload backup projection peers; do \
 	  $(BIN)/python -m benchmarks.bench_$$name $(if $(FULL),--full) || exit 1; \
 	done
+
+PEERS := build/peers
+$(PEERS)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --group peers
+	touch $@
+
+bench-peers: env $(PEERS)/.installed  ## beside PostgreSQL, Redis, a web service and PyPI's order books; ARGS="--full --rounds 3"
+	$(BIN)/python -m benchmarks.peers --python $(PEERS)/bin/python $(ARGS)

@@ -47,6 +47,7 @@ class PlainBook:
         self.heaps: tuple[list[int], list[int]] = ([], [])
         self.orders: dict[int, list[int]] = {}
         self.trades = 0
+        self.volume = 0
         self.hash = FNV_START
 
     def best(self, side: int) -> int:
@@ -82,6 +83,7 @@ class PlainBook:
             quantity -= part
             self.orders[maker][2] -= part
             self.trades += 1
+            self.volume += part
             for word in (number, maker, best, part):
                 self.hash = (self.hash ^ word) * FNV_PRIME & WORD
             if not self.orders[maker][2]:
@@ -91,9 +93,16 @@ class PlainBook:
 
 
 def generate(
-    operations: int, depth: int, *, seed: int = 1, spread: float = 100.0, highest: int = 20_000, swing: bool = False
+    operations: int,
+    depth: int,
+    *,
+    seed: int = 1,
+    spread: float = 100.0,
+    highest: int = 20_000,
+    swing: bool = False,
+    reductions: bool = True,
 ) -> Flow:
-    """Random flow as described above, over prices 1 … highest."""
+    """Random flow as described above, over prices 1 … highest; without `reductions` there are moves instead."""
     draw = random.Random(seed)
     book = PlainBook()
     live: list[int] = []
@@ -138,7 +147,7 @@ def generate(
         if step >= depth and chance < 0.10 and book.orders:
             order = live[pick()]
             side, price, quantity = book.orders[order]
-            if chance < 0.075 or quantity == 1:
+            if chance < 0.075 or quantity == 1 or not reductions:
                 moved = passive(side)
                 rows.append((order, 0, moved, MOVE, side, 0))
                 # The place in the old queue is given up by being queued anew.

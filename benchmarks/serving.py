@@ -66,6 +66,12 @@ class Serving:
                 raise RuntimeError("the server's PostgreSQL does not end")
             time.sleep(0.01)
 
+    @property
+    def pid(self) -> int:
+        """The server's process."""
+        assert self._process is not None
+        return self._process.pid
+
     def resident_bytes(self) -> int:
         """Memory that the server's process holds."""
         assert self._process is not None
