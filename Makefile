@@ -7,7 +7,7 @@ DATA ?= data
 export TONGBAO_MARCH ?= native
 
 .DEFAULT_GOAL := help
-.PHONY: help env build run berka lobster test test-long crash patroni chaos simulate lint debug asan fuzz bench loadtest bench-peers clean
+.PHONY: help env build run berka lobster test test-long crash patroni chaos simulate lint debug asan fuzz bench loadtest bench-peers bench-suite bench-compare clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -105,6 +105,13 @@ bench: env  ## figures beside their gates and goals; FULL=1 takes the full sizes
 	@for name in wire posting risk journal path request snapshot recovery follower overload backup projection peers; do \
 	  $(BIN)/python -m benchmarks.bench_$$name $(if $(FULL),--full) || exit 1; \
 	done
+
+bench-suite: env  ## the hot paths under pytest-benchmark; results and facts of the machine in build/benchmark.json
+	mkdir -p build
+	$(BIN)/python -m pytest -q -p no:cacheprovider benchmarks/suite --benchmark-json=build/benchmark.json $(ARGS)
+
+bench-compare: env  ## this build beside an older one, by turns: BASE=v0.1.0 (the newest release); fails if a hot path is slower
+	$(BIN)/python -m benchmarks.compare $(if $(BASE),--base $(BASE)) $(ARGS)
 
 PEERS := build/peers
 $(PEERS)/.installed: pyproject.toml

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import order_flow, unlogged_server
+from benchmarks import compare, order_flow, unlogged_server
 from benchmarks.figures import Figure, middle
 from benchmarks.peers import __main__ as peers
 from benchmarks.peers import order_books, processes, redis_lua
@@ -51,6 +51,39 @@ def test_the_log_that_forgets_is_called_as_the_real_one(name: str) -> None:
 def test_importing_the_log_that_forgets_plants_nothing() -> None:
     assert Journal.append is not unlogged_server._append
     assert Journal.barrier is not unlogged_server._barrier
+
+
+# --- builds by turns ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "verdict"),
+    [
+        ([1.0, 1.0, 1.0], [1.3, 1.2, 1.3], "slower"),
+        ([1.0, 1.0, 1.0], [0.8, 0.8, 0.7], "faster"),
+        ([1.0, 1.0, 1.0], [1.0, 1.5, 1.6], ""),  # once it was as quick: the machine was busy
+        ([1.0, 2.0, 2.0], [1.2, 1.2, 1.3], ""),
+        ([1.0, 1.0, 1.0], [1.05, 1.05, 1.09], ""),
+    ],
+)
+def test_a_regression_is_what_both_ratios_show(old: list[float], new: list[float], verdict: str) -> None:
+    case = compare.Case("x", old, new)
+    assert (case.slower(1.1), case.faster(1.1)) == (verdict == "slower", verdict == "faster")
+
+
+@pytest.mark.parametrize("arguments", [["--turns", "0"], ["--most", "1"]])
+def test_a_comparison_needs_turns_and_room(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        compare.main(arguments)
+    assert arguments[0] in capsys.readouterr().err
+
+
+def test_the_suite_runs_on_the_build_that_is_asked_for(tmp_path: Path) -> None:
+    found = compare.turn(compare.ROOT, tmp_path / "results.json", "test_replies")
+    assert len(found) == 2
+    assert all(0 < seconds < 1 for seconds in found.values())
+    with pytest.raises(RuntimeError, match="was to be measured"):
+        compare.turn(tmp_path, tmp_path / "results.json", "test_replies")
 
 
 # --- peers ------------------------------------------------------------------------------------------------
