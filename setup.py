@@ -3,6 +3,7 @@
 TONGBAO_DEBUG=1 builds the checked twin: bounds checks, invariant checks after every batch, no SSE2.
 TONGBAO_SANITIZE=address,undefined builds with gcc's sanitizers.
 TONGBAO_MARCH=native (or any gcc -march) tunes for a processor; wheels leave it unset.
+TONGBAO_COMPILED=1 says that `build_ext --inplace` has run: an editable installation would compile everything once more.
 """
 
 import os
@@ -100,6 +101,8 @@ MODULES = [
 
 if "--inplace" in sys.argv:  # never part of a wheel
     MODULES.append("benchmarks.risk_twin")
+if os.environ.get("TONGBAO_COMPILED") == "1":
+    MODULES.clear()
 
 ARGS = [
     "-std=c11",

@@ -28,6 +28,8 @@ LEASE_MS = 1_500
 """Longer than the default: the machine of a test is shared, and a standby that is too quick is not what is tested."""
 DUTY = (0.05, 0.01)
 """A slow disk: seconds in which PostgreSQL's processes stand still, and in which they work."""
+ROUNDS_MIN = 2
+"""However long they take on a busy machine."""
 COMMIT_DELAY_MICROSECONDS = 50_000
 FILL_BYTES, BLOCK_BYTES = 16 << 20, 4_096
 
@@ -98,7 +100,7 @@ class Chaos(Run):
         self._clients = Clients(options.directory, list(self._journals), options.seed, options.rate)
         stack.callback(self._clients.end)
         until = time.monotonic() + self._seconds
-        while time.monotonic() < until:
+        while time.monotonic() < until or self.summary.rounds < ROUNDS_MIN:
             self._blow(self._deck.draw())
             if self._found():
                 return
