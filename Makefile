@@ -7,7 +7,7 @@ DATA ?= data
 export TONGBAO_MARCH ?= native
 
 .DEFAULT_GOAL := help
-.PHONY: help env build run berka lobster test test-long crash patroni chaos simulate lint debug asan fuzz bench loadtest bench-peers bench-suite bench-compare clean
+.PHONY: help env build run berka lobster test test-long crash patroni chaos simulate lint debug asan fuzz bench loadtest bench-peers bench-suite bench-compare profile clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -114,6 +114,9 @@ bench-suite: env  ## the hot paths under pytest-benchmark; results and facts of 
 
 bench-compare: env  ## this build beside an older one, by turns: BASE=v0.1.0 (the newest release); fails if a hot path is slower
 	$(BIN)/python -m benchmarks.compare $(if $(BASE),--base $(BASE)) $(ARGS)
+
+profile: env  ## a flame graph of the server under load in build/profile; LOADS="singles orders" ARGS=--no-commit (docs/PROFILING.md)
+	$(BIN)/python -m benchmarks.profiling flame $(addprefix --load ,$(or $(LOADS),singles)) $(ARGS)
 
 PEERS := build/peers
 $(PEERS)/.installed: pyproject.toml

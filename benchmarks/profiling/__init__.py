@@ -1,0 +1,1 @@
+"""Where the server's time goes: flame graphs, a budget by stage, instruction counts. See docs/PROFILING.md."""
