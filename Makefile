@@ -7,7 +7,7 @@ DATA ?= data
 export TONGBAO_MARCH ?= native
 
 .DEFAULT_GOAL := help
-.PHONY: help env build run berka lobster test test-long crash patroni chaos simulate lint debug asan fuzz bench loadtest bench-peers bench-suite bench-compare profile clean
+.PHONY: help env build run berka lobster test test-long crash patroni chaos simulate lint debug asan fuzz bench loadtest bench-peers bench-suite bench-compare profile profile-budget clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -117,6 +117,9 @@ bench-compare: env  ## this build beside an older one, by turns: BASE=v0.1.0 (th
 
 profile: env  ## a flame graph of the server under load in build/profile; LOADS="singles orders" ARGS=--no-commit (docs/PROFILING.md)
 	$(BIN)/python -m benchmarks.profiling flame $(addprefix --load ,$(or $(LOADS),singles)) $(ARGS)
+
+profile-budget: env  ## ns a message of each stage of the server under load; LOADS, ARGS="--no-commit" or "--url http://…/metrics"
+	$(BIN)/python -m benchmarks.profiling budget $(addprefix --load ,$(or $(LOADS),singles)) $(ARGS)
 
 PEERS := build/peers
 $(PEERS)/.installed: pyproject.toml

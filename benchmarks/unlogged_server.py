@@ -35,8 +35,13 @@ async def _barrier(self: Journal) -> None:
     """Believe it."""
 
 
-if __name__ == "__main__":
+def plant() -> None:
+    """Replace the log of this process."""
     Journal.append = _append  # type: ignore[method-assign]
     Journal.barrier = _barrier  # type: ignore[method-assign]
     structlog.get_logger().warning("nothing that this process acknowledges is durable")
+
+
+if __name__ == "__main__":
+    plant()
     sys.exit(main())

@@ -276,8 +276,13 @@ class Batcher:
                 if batches.decides(batch):
                     self._execute(flight)
                     flight.started = time.monotonic()
+                encoding = time.perf_counter()
                 payload = log_record.encode(batch, now)
+                encoded = time.perf_counter()
                 flight.task = asyncio.ensure_future(self._log.append(now, payload, digest))
+                stages = self._metrics.stage_seconds
+                stages["log_encode"] += encoded - encoding
+                stages["append"] += time.perf_counter() - encoded
             elif survey.writes or survey.reads or survey.pings:
                 flight.task = self._loop.create_task(self._log.barrier())
         except Exception as error:  # noqa: BLE001 - whatever it is, the state is in doubt
@@ -429,6 +434,7 @@ class Batcher:
             self._held = {}
             for number, more in held.items():
                 self._send(number, replies.pop(number, None), more)
+        writing = time.perf_counter()
         connections = self.connections
         sent = 0
         for number, data in replies.items():
@@ -436,6 +442,7 @@ class Batcher:
             if connection is not None:
                 connection.send(data)
                 sent += len(data)
+        self._metrics.stage_seconds["write"] += time.perf_counter() - writing
         if self._feed is not None and self._feed.active:
             # The next batch is on its way but not applied: memory is what the log says.
             self._feed.publish(flight.batch, flight.seq, logged=flight.logged)

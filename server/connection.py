@@ -7,6 +7,7 @@ What is in a batch is always answered, in order; `outstanding` counts the batche
 
 import asyncio
 import socket
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 
 from server.batcher import Late
@@ -44,8 +45,8 @@ class Connection(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_acceptor", "_batch_serial", "_batcher", "_closing_since", "_connected", "_ended", "_failures", "_last_read",
-        "_loop", "_parser", "_partial_since", "_paused", "_peer_ended", "_room", "_session", "_slow_since", "_strings",
-        "_tls", "address", "backlog_since", "number", "outstanding", "state", "transport", "use",
+        "_loop", "_parser", "_partial_since", "_paused", "_peer_ended", "_room", "_session", "_slow_since", "_stages",
+        "_strings", "_tls", "address", "backlog_since", "number", "outstanding", "state", "transport", "use",
     )  # fmt: skip
 
     def __init__(self, acceptor: "Acceptor") -> None:
@@ -53,6 +54,7 @@ class Connection(asyncio.BufferedProtocol):
         self._batcher = acceptor.batcher
         self._loop = acceptor.loop
         self._parser: Parser = acceptor.new_parser()
+        self._stages = acceptor.metrics.stage_seconds
         self._paused = 0
         self._ended = False
         """No more input: the client closed its side, or the server stops."""
@@ -162,7 +164,9 @@ class Connection(asyncio.BufferedProtocol):
             before = len(batch)
             if batcher.scarce:
                 self._parser.admit(*batcher.admission())
+            started = perf_counter()
             outcome = self._parser.parse(batch, self.number)
+            self._stages["parse"] += perf_counter() - started
             count = len(batch) - before
             if count:
                 if self._batch_serial != batcher.serial:

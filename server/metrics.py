@@ -60,6 +60,11 @@ COUNTERS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     ),
     "items": ("Items of logged requests.", "", ()),
     "batches": ("Batches that were answered.", "kind", ("logged", "reads", "replies", "tick")),
+    "stage_seconds": (
+        "Time that the event loop spent on stages of requests; for `apply` and `encode` see their histograms.",
+        "stage",
+        ("parse", "log_encode", "append", "write"),
+    ),
     "bytes_sent": ("Bytes of replies.", "", ()),
     "notifications": ("Notifications sent to subscribers.", "", ()),
     "snapshots": ("Snapshots.", "outcome", ("taken", "failed")),
@@ -129,6 +134,7 @@ class Metrics(Collector):
     requests_refused: dict[str, int]
     items: int
     batches: dict[str, int]
+    stage_seconds: dict[str, float]
     bytes_sent: int
     notifications: int
     snapshots: dict[str, int]

@@ -1,13 +1,15 @@
-"""`python -m benchmarks.profiling flame …`: where the server's time goes. See docs/PROFILING.md."""
+"""Where the server's time goes: flame graphs under load, a budget by stage. See docs/PROFILING.md."""
 
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 from rich.console import Console
 
+from benchmarks.profiling.budget import Reading, dump, show, spent
 from benchmarks.profiling.flame import svg
 from benchmarks.profiling.loads import LOADS
 from benchmarks.profiling.owners import show_owners
@@ -79,6 +81,53 @@ def flame(
         if sampler.name == "perf":  # py-spy sees no kernel, and gives other names
             show_owners(stacks, 1e9 * spent / done.requests)
         console.print(f"wrote {path}", highlight=False)
+    return 0
+
+
+@app.command
+def budget(
+    *,
+    load: Load = None,
+    seconds: Annotated[float, Parameter(alias="-t")] = 5.0,
+    no_commit: Annotated[bool, Parameter(negative=())] = False,
+    url: str = "",
+    json_output: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> int:
+    """Say what each stage costs a message: read, parse, apply, log, reply, write, and what is left of the CPU time.
+
+    Parameters
+    ----------
+    load
+        As for flame (singles).
+    seconds
+        How long each load runs, or how long a running server is watched.
+    no_commit
+        On a log that confirms at once and keeps nothing.
+    url
+        Metrics of a running server, e.g. http://127.0.0.1:7421/metrics: it is watched under the load that it has.
+    json_output
+        Print one JSON object a load.
+    """
+    for name in [""] if url else chosen(load, ["singles"]):
+        if url:
+            before, began = Reading.fetch(url), time.perf_counter()
+            time.sleep(seconds)
+            one = spent(url, before, Reading.fetch(url), time.perf_counter() - began)
+        else:
+            with tempfile.TemporaryDirectory() as scratch, running(
+                Path(scratch), no_commit=no_commit, staged=True
+            ) as server:  # fmt: skip
+                server.warm(name)
+                run = server.ready(name)
+                before, database = server.reading(), server.database_cpu_seconds()
+                done = run(seconds)
+                database = server.database_cpu_seconds() - database
+                title = LOADS[name][0] + (", without the commit" if no_commit else "")
+                one = spent(title, before, server.reading(), done.seconds, 0.0 if no_commit else database)
+        if json_output:
+            print(dump(one))
+        else:
+            show(one)
     return 0
 
 
