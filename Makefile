@@ -7,7 +7,7 @@ DATA ?= data
 export TONGBAO_MARCH ?= native
 
 .DEFAULT_GOAL := help
-.PHONY: help env build run berka lobster test test-long crash patroni chaos simulate lint debug asan fuzz bench loadtest bench-peers bench-suite bench-compare profile profile-budget clean
+.PHONY: help env build run berka lobster test test-long crash patroni chaos simulate lint debug asan fuzz bench loadtest bench-peers bench-suite bench-compare profile profile-budget profile-check clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -120,6 +120,11 @@ profile: env  ## a flame graph of the server under load in build/profile; LOADS=
 
 profile-budget: env  ## ns a message of each stage of the server under load; LOADS, ARGS="--no-commit" or "--url http://…/metrics"
 	$(BIN)/python -m benchmarks.profiling budget $(addprefix --load ,$(or $(LOADS),singles)) $(ARGS)
+
+profile-check: env  ## instructions of the compiled path, by callgrind, beside those written down; ARGS=--update writes them down
+	$(call twin,counts)
+	cd build/counts && TONGBAO_MARCH= ../../$(BIN)/python setup.py --quiet build_ext --inplace --parallel 2
+	cd build/counts && ../../$(BIN)/python -m benchmarks.profiling counts --expected ../../benchmarks/profiling/counts.json $(ARGS)
 
 PEERS := build/peers
 $(PEERS)/.installed: pyproject.toml

@@ -1,5 +1,6 @@
-"""Where the server's time goes: flame graphs under load, a budget by stage. See docs/PROFILING.md."""
+"""Where the server's time goes: flame graphs, a budget by stage, instruction counts. See docs/PROFILING.md."""
 
+import json
 import sys
 import tempfile
 import time
@@ -9,6 +10,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 from rich.console import Console
 
+from benchmarks.profiling import counts as instructions
 from benchmarks.profiling.budget import Reading, dump, show, spent
 from benchmarks.profiling.flame import svg
 from benchmarks.profiling.loads import LOADS
@@ -129,6 +131,54 @@ def budget(
         else:
             show(one)
     return 0
+
+
+@app.command
+def counts(
+    *,
+    tolerance: float = instructions.TOLERANCE,
+    update: Annotated[bool, Parameter(negative=())] = False,
+    expected: Path = instructions.EXPECTED,
+    json_output: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> int:
+    """Count the instructions of the compiled path, and compare them with those that are written down.
+
+    Meant for modules without -march, as `make profile-check` builds them. The exit code is 1 when a stage takes more
+    than was written down, and 0 without a comparison (the reason is printed) when instructions cannot be counted here
+    or the counts were made with another compiler.
+
+    Parameters
+    ----------
+    tolerance
+        By which share a stage may take more.
+    update
+        Write down what is counted.
+    expected
+        The file that holds what is written down.
+    json_output
+        Print facts, counts and what was expected as one JSON object.
+    """
+    console.print("counting: about three minutes, most of them for Numba's import", highlight=False)
+    try:
+        counted = instructions.count()
+    except instructions.NotHereError as error:
+        console.print(f"skipped: {error}", highlight=False, markup=False)
+        return 0
+    if update:
+        instructions.write(expected, counted)
+    facts, before = instructions.facts(), instructions.written(expected)
+    rows = instructions.compare(counted, before.get("cases", {}))
+    if json_output:
+        print(json.dumps({"facts": facts, "cases": counted, "expected": before}))
+    else:
+        instructions.show(rows, tolerance)
+    if before.get("facts") != facts:
+        console.print(f"not compared: counted with {facts}, written down with {before.get('facts')}", highlight=False)
+        return 0
+    more = [row for row in rows if row.more > tolerance]
+    for row in more:
+        console.print(f"[red]more:[/red] {row.case}, {row.stage}: {100 * row.more:+.1f} %", highlight=False)
+    return 1 if more else 0
 
 
 if __name__ == "__main__":

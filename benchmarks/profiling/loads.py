@@ -4,7 +4,7 @@ import json
 import selectors
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -110,7 +110,7 @@ class _Flow:
         account, depth = TRADER_FIRST + number, orders.depth
         commands = (market.flow(number * orders.lines + line, account) for line in range(orders.lines))
         # Members in the order of the protocol page, without blanks: as our clients and most others write them.
-        texts = [_line(line, command.method, [command.item]) for line, command in enumerate(commands)]
+        texts = [request_line(line, command.method, [command.item]) for line, command in enumerate(commands)]
         self._windows = [b"".join(texts[first : first + depth]) for first in range(0, orders.lines, depth)]
         self._account, self._step = account, orders.connections
         self._depth = depth
@@ -145,7 +145,8 @@ def _silent() -> Any:
     raise RuntimeError(f"the server has not answered for {ANSWER_SECONDS:.0f} seconds")
 
 
-def _line(number: int, method: str, params: list[Item]) -> bytes:
+def request_line(number: int, method: str, params: Sequence[Item | int]) -> bytes:
+    """A request as a client writes it, without blanks."""
     return json.dumps({"id": number, "method": method, "params": params}, separators=(",", ":")).encode() + b"\n"
 
 
@@ -161,7 +162,7 @@ def set_up(market: Market, port: int) -> None:
         replies = one.makefile("rb")
         for method, items in steps:
             while chunk := list(islice(items, SETUP_ITEMS)):
-                one.sendall(_line(0, method, chunk))
+                one.sendall(request_line(0, method, chunk))
                 reply = json.loads(replies.readline())
                 statuses = {each["status"] for each in reply.get("result", [])}
                 if not statuses or statuses - {"created", "exists"}:
