@@ -2,8 +2,7 @@
 
 Appends are confirmed at once and reads are never fenced, so what is left of a request's way is everything but
 PostgreSQL: parsing, batching, encoding and hashing the row, posting, replying. Whatever is acknowledged is gone when
-the process ends. It is planted import asyncio
-from outside, in this process only: nothing in the server knows of it, and no setting of
+the process ends. It is planted from outside, in this process only: nothing in the server knows of it, and no setting of
 the product leads here. PostgreSQL is started as usual, holds the first rows and stays idle.
 """
 
