@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from benchmarks.figures import machine
+from loadtest.machine import machine
 
 ROOT = Path(__file__).parents[1]
 SUITE = ROOT / "benchmarks" / "suite" / "test_hot_paths.py"

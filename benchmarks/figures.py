@@ -3,13 +3,9 @@
 import argparse
 import json
 import logging
-import os
-import platform
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from statistics import median_low
 from typing import Any
 
@@ -175,20 +171,3 @@ def show(figures: list[Figure], colour: bool) -> None:
             style=styles[figure.verdict],
         )
     Console(no_color=not colour, width=None if colour else 160).print(table)
-
-
-def machine() -> dict[str, Any]:
-    """The facts without which a figure means nothing."""
-    cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), ":")
-    memory = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemTotal"))
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
-    return {
-        "cpu": cpu.partition(":")[2].strip(),
-        "cores": os.cpu_count(),
-        "memory_gib": round(int(memory.split()[1]) / 2**20, 1),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "commit": commit.stdout.strip(),
-        "load_average_before": os.getloadavg()[0],
-        "huge_pages": Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text().strip(),
-    }

@@ -43,3 +43,4 @@ cdef void histogram_add(Histogram* into, const Histogram* histogram) noexcept no
 # value; 0 when there is none.
 cdef uint64_t histogram_percentile(const Histogram* histogram, double part) noexcept nogil
 cdef dict summary_us(const Histogram* histogram)     # mean, percentiles and highest, in microseconds
+cdef list histogram_counts(const Histogram* histogram)      # (highest value of the bucket in nanoseconds, count), where there are any

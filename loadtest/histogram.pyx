@@ -66,6 +66,18 @@ cdef class Latencies:
         """See `summary_us`."""
         return summary_us(self.histogram)
 
+    def counts(self) -> list:
+        """(highest value of a bucket in nanoseconds, count) of all buckets that hold something, in order."""
+        return histogram_counts(self.histogram)
+
+
+cdef list histogram_counts(const Histogram* histogram):
+    cdef uint32_t bucket
+    return [
+        (min(bucket_upper(bucket), histogram.most), histogram.counts[bucket])
+        for bucket in range(BUCKETS) if histogram.counts[bucket]
+    ]
+
 
 cdef dict summary_us(const Histogram* histogram):
     """Mean, p50, p90, p99, p99.9 and highest, in microseconds, and how many there were."""

@@ -16,10 +16,10 @@ from libc.string cimport memchr, memmove, memset
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_THREAD_CPUTIME_ID, clock_gettime, itimerspec, timespec
 
 from loadtest.histogram cimport (
-    Histogram, histogram_add, histogram_clear, histogram_percentile, histogram_record, summary_us,
+    Histogram, histogram_add, histogram_clear, histogram_counts, histogram_percentile, histogram_record, summary_us,
 )
-from loadtest.replies cimport STATUSES, Tally, reply_check, tally_counts
-from loadtest.requests cimport Plan, Requests, plan_items, plan_line, plan_room
+from loadtest.replies cimport STATUSES, Tally, reply_check, reply_judge, tally_allow, tally_counts
+from loadtest.requests cimport KINDS_MAX, Plan, Requests, plan_items, plan_kind, plan_line, plan_room
 
 cdef extern from "<sys/epoll.h>" nogil:
     ctypedef union epoll_data_t:
@@ -50,7 +50,6 @@ cdef extern from "<unistd.h>" nogil:
 cdef enum:
     EVENTS = 256
     BUFFER_MIN = 262144             # bytes, each way and connection
-    REPLY_ITEM_ROOM = 160           # bytes of one result
     PADDING = 64                    # behind what is read, for the checker
     WAIT_MS = 50                    # how long to sleep at most
     TIMER = 0xFFFFFFFF              # in place of a connection number
@@ -73,7 +72,9 @@ cdef struct Second:                 # one entry of the time line
     uint64_t requests
     uint64_t p50
     uint64_t p99
+    uint64_t p99_9
     uint64_t most
+    uint64_t failed                 # requests refused or answered otherwise than expected, until its end
 
 cdef struct Load:
     const Plan* plan
@@ -100,6 +101,7 @@ cdef struct Load:
     uint32_t second_count, second_capacity
     Histogram* second               # latencies of the second that runs
     Histogram* total                # … of all seconds before
+    Histogram* kinds[KINDS_MAX]     # … of all seconds, by kind of request; NULL when there is one kind only
     Histogram* lag                  # open: how late requests were written
     Tally tally
     int poll
@@ -235,6 +237,8 @@ cdef void end_second(Load* load) noexcept nogil:
         second.requests = load.second_requests
         second.p50 = histogram_percentile(load.second, 0.5)
         second.p99 = histogram_percentile(load.second, 0.99)
+        second.p99_9 = histogram_percentile(load.second, 0.999)
+        second.failed = load.tally.errors + load.tally.unexpected
         second.most = load.second.most
         load.second_count += 1
     histogram_add(load.total, load.second)
@@ -256,10 +260,22 @@ cdef void measure(Load* load, Connection* connection, uint32_t number, uint64_t 
         if since < load.measure:    # however late it comes, it counts
             return
     histogram_record(load.second, now - since)
+    if load.kinds[0] is not NULL:
+        histogram_record(load.kinds[plan_kind(load.plan, load.first + request)], now - since)
     load.second_requests += 1
     load.measured_requests += 1
     load.measured_items += plan_items(load.plan, load.first + request)
     load.measured_until = now
+
+
+cdef inline bint answers(
+    Load* load, Connection* connection, uint32_t number, const uint8_t* line, const uint8_t* end
+) noexcept nogil:
+    """Whether the line is the reply to the connection's oldest request, well or badly."""
+    cdef uint32_t items = plan_items(load.plan, load.first + number_of(load, number, connection.answered))
+    if load.plan.script is not NULL:
+        return reply_judge(&load.tally, line, end, connection.answered, items)
+    return reply_check(&load.tally, line, end, connection.answered, items, &connection.timestamp)
 
 
 cdef void receive(Load* load, uint32_t number) noexcept nogil:
@@ -284,10 +300,7 @@ cdef void receive(Load* load, uint32_t number) noexcept nogil:
         end = <uint8_t*>memchr(end, c'\n', last - end)
         if end is NULL:
             break
-        if connection.answered == connection.written or not reply_check(
-                &load.tally, line, end, connection.answered,
-                plan_items(load.plan, load.first + number_of(load, number, connection.answered)),
-                &connection.timestamp):
+        if connection.answered == connection.written or not answers(load, connection, number, line, end):
             load.broken = -2
             return
         measure(load, connection, number, now)
@@ -378,7 +391,7 @@ cdef class Loop:
 
     def __init__(
         self, Requests requests not None, sockets, *, int depth=1, double rate=0, double seconds=10, double warm_up=0,
-        count=None, uint64_t first=0, double stalled_after=30, double tick=0.0001, allowed=(0,)) -> None:
+        count=None, uint64_t first=0, double stalled_after=30, double tick=0.0001, allowed=(0,), words=()) -> None:
         cdef uint32_t index
         if not sockets:
             raise ValueError("sockets: none")
@@ -392,12 +405,14 @@ cdef class Loop:
         self.load.connection_count = <uint32_t>len(self.sockets)
         self.load.depth = depth
         self.load.interval = 1e9 / rate if rate else 0
-        self.load.block = 2 if requests.workload.shape == "two_phase" and requests.items == 1 else 1
+        self.load.block = requests.block
         self.load.first = first
         self.load.count = 2**62 if count is None else count
         self.load.stalled_after = <uint64_t>(stalled_after * 1e9)
         for status in allowed:
             self.load.tally.allowed[<int>status] = 1
+        for word in words:
+            tally_allow(&self.load.tally, word)
         self.load.second_capacity = <uint32_t>(seconds + 2)
         self.allocate()
         self.load.start = now_ns()
@@ -420,6 +435,8 @@ cdef class Loop:
         free(self.load.second)
         free(self.load.total)
         free(self.load.lag)
+        for index in range(KINDS_MAX):
+            free(self.load.kinds[index])
         if self.load.poll >= 0:
             close(self.load.poll)
         if self.load.timer >= 0:
@@ -429,7 +446,7 @@ cdef class Loop:
         cdef Connection* connection
         cdef uint32_t index
         cdef size_t out = 4 * plan_room(self.load.plan)
-        cdef size_t into = 4 * <size_t>self.requests.items * REPLY_ITEM_ROOM
+        cdef size_t into = 4 * self.requests.reply_bytes
         self.load.connections = <Connection*>calloc(self.load.connection_count, sizeof(Connection))
         self.load.seconds = <Second*>calloc(self.load.second_capacity, sizeof(Second))
         self.load.second = <Histogram*>calloc(1, sizeof(Histogram))
@@ -438,6 +455,10 @@ cdef class Loop:
         if (self.load.connections is NULL or self.load.seconds is NULL or self.load.second is NULL
                 or self.load.total is NULL or self.load.lag is NULL):
             raise MemoryError
+        for index in range(len(self.requests.kinds) if len(self.requests.kinds) > 1 else 0):
+            self.load.kinds[index] = <Histogram*>calloc(1, sizeof(Histogram))
+            if self.load.kinds[index] is NULL:
+                raise MemoryError
         for index in range(self.load.connection_count):
             connection = &self.load.connections[index]
             connection.fd = -1
@@ -539,6 +560,14 @@ cdef class Loop:
         """Seconds since the start."""
         return (now_ns() - self.load.start) / 1e9
 
+    def latencies(self) -> dict:
+        """By kind of request, and of all under "": (highest value of a bucket in nanoseconds, count), in order."""
+        kinds = {"": histogram_counts(self.load.total)}
+        if self.load.kinds[0] is not NULL:
+            for place, name in enumerate(self.requests.kinds):
+                kinds[name] = histogram_counts(self.load.kinds[<int>place])
+        return kinds
+
     def result(self) -> dict:
         """What was measured; latencies in microseconds."""
         cdef double measured = (self.load.measured_until - self.load.measure) / 1e9
@@ -546,12 +575,19 @@ cdef class Loop:
         cdef uint32_t index
         if self.load.measured_requests == 0:
             measured = 0
+        kinds = {}
+        if self.load.kinds[0] is not NULL:
+            for place, name in enumerate(self.requests.kinds):
+                kinds[name] = summary_us(self.load.kinds[<int>place])
         line = []
+        failed = 0
         for index in range(self.load.second_count):
             second = &self.load.seconds[index]
             line.append({
-                "requests": second.requests, "p50": second.p50 / 1e3, "p99": second.p99 / 1e3, "max": second.most / 1e3,
+                "requests": second.requests, "p50": second.p50 / 1e3, "p99": second.p99 / 1e3,
+                "p99_9": second.p99_9 / 1e3, "max": second.most / 1e3, "failed": second.failed - failed,
             })
+            failed = second.failed
         return {
             "requests": self.load.measured_requests,
             "transfers": self.load.measured_items,
@@ -559,6 +595,7 @@ cdef class Loop:
             "requests_per_second": self.load.measured_requests / measured if measured else 0.0,
             "transfers_per_second": self.load.measured_items / measured if measured else 0.0,
             "latency_us": summary_us(self.load.total),
+            "kinds_us": kinds,
             "send_lag_us": summary_us(self.load.lag),
             "generator_ns_per_request": <double>self.cpu / self.load.answered if self.load.answered else 0.0,
             "requests_all": self.load.answered,

@@ -134,12 +134,119 @@ cdef bint reply_check(
     return True
 
 
+# --- requests of a script ---------------------------------------------------------------------------
+
+cdef bint count_word(Tally* tally, const uint8_t* p, const uint8_t* end) noexcept nogil:
+    """Counts the word at p, which a quotation mark ends; whether it is allowed."""
+    cdef uint32_t length = 0
+    cdef uint32_t index
+    while p + length < end and p[length] != c'"' and length < NAME_ROOM:
+        length += 1
+    for index in range(tally.word_count):
+        if tally.words[index].length == length and memcmp(tally.words[index].text, p, length) == 0:
+            tally.word_counts[index] += 1
+            return index < tally.words_allowed
+    index = tally.word_count
+    if index == WORDS_MAX:
+        return False                    # it fails, without a name
+    memcpy(tally.words[index].text, p, length)
+    tally.words[index].length = length
+    tally.word_counts[index] = 1
+    tally.word_count += 1
+    return False
+
+
+cdef uint32_t count_results(Tally* tally, const uint8_t* p, const uint8_t* end, bint* good) noexcept nogil:
+    """How many results stand between the brackets p … end; each begins with `{"` at their depth."""
+    cdef uint32_t found = 0
+    cdef int depth = 0
+    cdef bint text = False
+    cdef const uint8_t* word
+    while p < end:
+        if text:
+            # Nothing that the server writes holds a quotation mark or a backslash inside a text.
+            text = p[0] != c'"'
+        elif p[0] == c'"':
+            text = True
+        elif p[0] == c'{' or p[0] == c'[':
+            if depth == 0:
+                found += 1
+                word = skip(p, b'{"status":"')
+                if word is not NULL:
+                    if memcmp(word, b'rejected","reason":"', 20) == 0:
+                        word += 20
+                    if not count_word(tally, word, end):
+                        good[0] = False
+            depth += 1
+        elif p[0] == c'}' or p[0] == c']':
+            depth -= 1
+        elif p[0] == c'n' and depth == 0:       # null: what was asked for is not there
+            found += 1
+            good[0] = False
+            p += 3
+        p += 1
+    return found
+
+
+cdef bint reply_judge(Tally* tally, const uint8_t* p, const uint8_t* end, uint64_t id, uint32_t items) noexcept nogil:
+    cdef const uint8_t* line = p
+    cdef const uint8_t* at
+    cdef uint64_t number = 0
+    cdef uint32_t found
+    cdef bint good = True
+    p = skip_number(skip(p, b'{"id":'), &number)
+    if p is not NULL and number == id:
+        at = skip(p, b',"error":{"code":-')
+        if at is not NULL:
+            tally.errors += 1
+            count_error(tally, at, end)
+            keep(tally, line, end)
+            return True
+        p = skip(p, b',"result":')
+    else:
+        p = NULL
+    # The result ends where `,"seq":` begins, which stands once, at the end.
+    at = end - 1
+    while p is not NULL and at > p and at[0] != c',':
+        at -= 1
+    if p is NULL or skip(skip_number(skip(at, b',"seq":'), &number), b"}") != end:
+        tally.wrong += 1
+        keep(tally, line, end)
+        return False
+    if p[0] == c'[':
+        found = count_results(tally, p + 1, at - 1, &good)
+        good = good and (items == 0 or found == items)
+    else:
+        good = items <= 1
+    if good:
+        tally.expected += 1
+    else:
+        tally.unexpected += 1
+        keep(tally, line, end)
+    return True
+
+
+cdef int tally_allow(Tally* tally, word) except -1:
+    """Words that are no failure; before anything is counted."""
+    text = word.encode()
+    if tally.word_count == WORDS_MAX or len(text) > NAME_ROOM:
+        raise ValueError(f"allowed: no room for {word}")
+    tally.words[tally.word_count].length = len(text)
+    memcpy(tally.words[tally.word_count].text, <const char*>text, len(text))
+    tally.word_count += 1
+    tally.words_allowed = tally.word_count
+    return 0
+
+
 cdef dict tally_counts(const Tally* tally):
     """Statuses of items, error codes and kept lines, for the result."""
     return {
         "statuses": {
             Status(index).name.lower() if index < STATUSES - 1 else "unknown": tally.statuses[index]
             for index in range(STATUSES) if tally.statuses[index]
+        } | {
+            (<const char*>tally.words[index].text)[:tally.words[index].length].decode(): tally.word_counts[index]
+            for index in range(tally.word_count) if tally.word_counts[index]
         },
         "errors": {str(tally.error_codes[index]): tally.error_counts[index] for index in range(tally.error_code_count)},
         "requests_unexpected": tally.unexpected,

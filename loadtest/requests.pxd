@@ -29,11 +29,25 @@ cdef struct Plan:               # what an item is made of, besides its number
     uint32_t items              # per request
     uint32_t creates_accounts   # requests create accounts instead of transfers
     uint64_t accounts           # how many there are; the last request of accounts may be shorter
+    # Requests that were made beforehand (see Script); NULL: those above.
+    const uint8_t* script       # what follows `{"id":N` in each line, LF included
+    const uint64_t* ends        # [script_count + 1]: where lines begin and end in `script`
+    const uint32_t* counts      # [script_count]: results of each reply; 0: any number
+    const uint8_t* kinds        # [script_count]: which kind each is of, from 0
+    uint64_t script_count
+    size_t script_longest       # bytes of a line
+
+cdef enum:
+    KINDS_MAX = 8
 
 cdef class Requests:
     cdef Plan plan
     cdef object pairs           # the array that `plan.pairs` points into
+    cdef object kept            # the arrays that the script points into
     cdef readonly object workload
+    cdef readonly tuple kinds   # names, by number
+    cdef readonly uint32_t block        # requests that follow each other on one connection
+    cdef readonly size_t reply_bytes    # room for the longest reply
 
 # Item `number` into `out`, all fields.
 cdef void plan_item(const Plan* plan, uint64_t number, TransferCommand* out) noexcept nogil
@@ -42,3 +56,4 @@ cdef void plan_item(const Plan* plan, uint64_t number, TransferCommand* out) noe
 cdef uint8_t* plan_line(const Plan* plan, uint64_t number, uint64_t id, uint8_t* out) noexcept nogil
 cdef size_t plan_room(const Plan* plan) noexcept nogil
 cdef uint32_t plan_items(const Plan* plan, uint64_t number) noexcept nogil      # items of request `number`
+cdef uint32_t plan_kind(const Plan* plan, uint64_t number) noexcept nogil       # its kind, from 0

@@ -105,12 +105,20 @@ cdef uint8_t* put_account(uint8_t* p, const Plan* plan, uint64_t number) noexcep
 
 cdef uint32_t plan_items(const Plan* plan, uint64_t number) noexcept nogil:
     cdef uint64_t first = number * plan.items
+    if plan.script is not NULL:
+        return plan.counts[number % plan.script_count]
     if plan.creates_accounts and plan.accounts - first < plan.items:
         return <uint32_t>(plan.accounts - first)
     return plan.items
 
 
+cdef uint32_t plan_kind(const Plan* plan, uint64_t number) noexcept nogil:
+    return plan.kinds[number % plan.script_count] if plan.script is not NULL else 0
+
+
 cdef size_t plan_room(const Plan* plan) noexcept nogil:
+    if plan.script is not NULL:
+        return LINE_ROOM + plan.script_longest
     return LINE_ROOM + <size_t>plan.items * ITEM_ROOM
 
 
@@ -119,6 +127,10 @@ cdef uint8_t* plan_line(const Plan* plan, uint64_t number, uint64_t id, uint8_t*
     cdef uint64_t first = number * plan.items
     cdef uint32_t index
     out = write(put(out, b'{"id":'), id)
+    if plan.script is not NULL:
+        number %= plan.script_count
+        memcpy(out, plan.script + plan.ends[number], plan.ends[number + 1] - plan.ends[number])
+        return out + (plan.ends[number + 1] - plan.ends[number])
     if plan.creates_accounts:
         out = put(out, b',"method":"create_accounts","params":[')
     else:
@@ -163,6 +175,9 @@ cdef class Requests:
         self.plan.items = items
         self.plan.creates_accounts = accounts
         self.plan.accounts = workload.accounts
+        self.kinds = ("create_accounts" if accounts else "create_transfers",)
+        self.block = 2 if workload.shape == "two_phase" and items == 1 else 1
+        self.reply_bytes = 160 * <size_t>items
 
     @property
     def items(self) -> int:
@@ -215,3 +230,39 @@ cdef class Requests:
             request.kind = KIND_CREATE_TRANSFERS
             request.item_first = index * self.plan.items
             request.item_count = self.plan.items
+
+
+cdef class Script(Requests):
+    """Requests that were made beforehand, by whatever made them; numbers beyond the last begin again at the first.
+
+    `lines` are the requests without their ids: what follows `{"id":N`, the LF included. `counts` says how many results
+    each reply holds (0: any number), `kinds` which of the names in `names` each is of. A reply takes at most `reply_bytes`.
+    """
+
+    def __init__(self, lines, counts, kinds, *, names, size_t reply_bytes) -> None:
+        cdef const uint8_t[::1] script
+        cdef const uint64_t[::1] ends
+        cdef const uint32_t[::1] sizes
+        cdef const uint8_t[::1] numbers
+        if not lines or not len(lines) == len(counts) == len(kinds):
+            raise ValueError("lines, counts, kinds: as many of each, and at least one")
+        if not 1 <= len(names) <= KINDS_MAX or max(kinds) >= len(names) or min(kinds) < 0:
+            raise ValueError(f"names: between 1 and {KINDS_MAX}, one for each kind")
+        lengths = [len(line) for line in lines]
+        joined = np.frombuffer(b"".join(lines), np.uint8)
+        places = np.concatenate(([0], np.cumsum(lengths))).astype(np.uint64)
+        self.kept = (joined, places, np.array(counts, np.uint32), np.array(kinds, np.uint8))
+        script, ends, sizes, numbers = self.kept
+        self.plan.script = &script[0]
+        self.plan.ends = &ends[0]
+        self.plan.counts = &sizes[0]
+        self.plan.kinds = &numbers[0]
+        self.plan.script_count = len(lines)
+        self.plan.script_longest = max(lengths)
+        self.plan.items = 1
+        self.kinds = tuple(names)
+        self.block = 1
+        self.reply_bytes = reply_bytes
+
+    def __len__(self) -> int:
+        return self.plan.script_count

@@ -28,6 +28,7 @@ RANKS = {
     "server": 4,
     "server.cli": 5,
     "loadtest": 5,
+    "loadtest.load.command": 5,
     "backoffice": 5,
     "benchmarks": 6,
     "examples": 6,
@@ -47,6 +48,7 @@ KNOWS = {
     "server.projection": {"server.projection", "server.journal", "server", "engine", "engine._core"},
     "server.client": {"server.client", "server.wire", "engine", "engine._core"},
     "loadtest": {"loadtest", "server.wire", "server.client", "engine", "engine._core"},
+    "loadtest.load.command": {"loadtest", "loadtest.load.command", "server.client", "server.cli"},
 }
 """Who knows only these; the others know everything of their rank and below."""
 

@@ -21,9 +21,10 @@ import structlog
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.figures import machine, shown
+from benchmarks.figures import shown
 from benchmarks.peers import order_books, plain_postgres, redis_lua, tongbao, web_service
 from benchmarks.peers.result import Part, Result
+from loadtest.machine import machine
 
 WAL_BYTES = 1 << 30
 """The server's default; every PostgreSQL here has it."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from benchmarks.figures import machine
+from loadtest.machine import machine
 
 
 def pytest_benchmark_update_machine_info(config: object, machine_info: dict[str, Any]) -> None:

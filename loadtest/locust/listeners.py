@@ -11,7 +11,7 @@ from locust.env import Environment
 from locust.event import Events
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadtest.locust import checks
+from loadtest import checks
 from loadtest.locust.connection import ConnectionLostError
 from loadtest.locust.load import DRAIN_SECONDS, load_of
 from loadtest.locust.options import SEED_FRESH, add_options, curve_of

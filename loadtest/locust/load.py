@@ -14,7 +14,7 @@ from loadtest.locust.tally import Tally
 from loadtest.stretches import Stretch, stretch
 
 if TYPE_CHECKING:
-    from loadtest.locust.checks import Verdict
+    from loadtest.checks import Verdict
     from loadtest.locust.connection import Connection
 
 DRAIN_SECONDS = 5.0

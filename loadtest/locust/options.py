@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self, get_args
 
-from loadtest.locust import checks
+from loadtest import checks
 from loadtest.locust.connection import Address
 from loadtest.locust.curves import CURVES, Curve
 from loadtest.market import Market

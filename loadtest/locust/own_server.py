@@ -25,7 +25,9 @@ STOP_SECONDS = 40.0
 class OwnServer:
     """Runs while the `with` block does."""
 
-    def __init__(self) -> None:
+    def __init__(self, connections_max: int = 0) -> None:
+        """`connections_max`: so many from this machine at least; 0: what the settings say."""
+        self._connections = connections_max
         with socket.socket() as one:
             one.bind(("127.0.0.1", 0))
             self.port = int(one.getsockname()[1])
@@ -40,7 +42,7 @@ class OwnServer:
                 [sys.executable, "-m", "server.cli", "serve", "--dev", "--data-dir", self._directory.name,
                  "--port", str(self.port), "--http-port", "0", "--log-level", "warning"],
                 stdout=file, stderr=file, stdin=subprocess.DEVNULL, start_new_session=True,
-                env={"TONGBAO_PROFILE": "small"} | os.environ,
+                env={"TONGBAO_PROFILE": "small"} | self._room() | os.environ,
             )  # fmt: skip
         end = time.monotonic() + START_SECONDS
         try:
@@ -55,6 +57,11 @@ class OwnServer:
         except BaseException:
             self.__exit__(None, None, None)
             raise
+
+    def _room(self) -> dict[str, str]:
+        many = str(max(self._connections, 4_096))
+        names = ("TONGBAO_CONNECTIONS_MAX", "TONGBAO_CONNECTIONS_ADDRESS_MAX")
+        return dict.fromkeys(names, many) if self._connections else {}
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

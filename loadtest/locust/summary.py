@@ -10,7 +10,7 @@ from locust.stats import RequestStats, StatsEntry
 from rich.console import Console
 from rich.table import Table
 
-from loadtest.locust.checks import Verdict
+from loadtest.checks import Verdict
 from loadtest.locust.tally import Tally
 
 PERCENTILES = (50.0, 90.0, 99.0, 99.9)

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
+from importlib.metadata import entry_points, version
 
 from cyclopts import App
 from rich.text import Text
@@ -64,6 +64,9 @@ app.command(limits.kill, name="kill")
 app.command(limits.approve, name="approve")
 app.command(importing.app, name="import")
 app.command(export.app, name="export")
+for plugin in sorted(entry_points(group="tongbao.commands"), key=lambda found: found.name):
+    # Commands of packages that stand above the server and that it does not know; loaded when they are called.
+    app.command(plugin.value, name=plugin.name)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from loadtest.locust.checks import CheckError, bucket, judge, parse
+from loadtest.checks import CheckError, bucket, judge, parse
 
 
 @dataclass
