@@ -2,14 +2,16 @@
 
 Only what changes the state is recorded: the written requests with their items, and the time. Items are stored by
 column, since the values of one field resemble each other: a column of zeros takes two bits, a constant one a single
-value, and the rest compresses well (20 bytes a transfer instead of 104).
+value, and of any other column only those bytes are stored in which its values differ, first byte by first byte, then
+second by second. That leaves 17 bytes of a transfer's 104, most of them random, which a fast compressor goes over quickly.
 
 Layout, little-endian. Head: u8 format, u8 codec (0 plain, 1 zstd), u16 zero, u32 bytes of the body when plain.
 Body: u64 time; u32 numbers of runs, accounts, transfers, updates, ranges, and a mask of further tables; per bit of the mask, lowest
 first, the u32 number of items of that table (TABLE_NAMES from its fifth on), and a zero where their number is odd; the runs, four u32 each
 (kind, scope, items per request, requests); then per table that is not empty a u64 with two bits per column (0 zeros, 1 constant, 2 plain,
-the first column lowest) and the columns in the order of the record's fields. Tables begin at a multiple of 8 bytes of the body.
-So a batch without orders has the layout of format 1, which knew the first four tables only.
+3 bytes, the first column lowest) and the columns in the order of the record's fields. Tables begin at a multiple of 8 bytes of the body.
+A column of bytes is a u8 with a bit for each byte in which values differ, the first value, and for each bit, lowest first, that byte of
+every value. Formats: 1 knows the first four tables and no columns of bytes, 2 all tables, 3 columns of bytes. A record is of the oldest that can hold it.
 """
 
 import zstandard
@@ -25,7 +27,7 @@ from engine._core.risk_records cimport LIMIT_COUNT
 from engine._core import order_records, records, risk_records
 from engine.errors import RecordError
 
-FORMAT = 2                      # written when there are further tables; a record without them is written as format 1
+FORMAT = 3                      # the newest that is written and read
 FORMAT_FIRST = 1
 TABLE_NAMES = (
     "accounts", "transfers", "updates", "ranges", "instruments", "trading_accounts", "links", "orders", "amends",
@@ -47,6 +49,10 @@ cdef enum:
     ZEROS = 0
     CONSTANT = 1
     VALUES = 2
+    BYTES = 3
+    BYTES_FROM = 16             # values: a shorter column gains nothing
+    FORMAT_TABLES = 2
+    FORMAT_BYTES = 3
     COMPRESS_FROM = 512         # bytes: a smaller body gains less than the call costs
     ITEMS_MAX = 1 << 24         # more in one row is damage
     BODY_MAX = 1 << 30
@@ -79,7 +85,8 @@ cdef class _Buffer:
         return self.base
 
 cdef _Buffer scratch = _Buffer()
-_compressor = zstandard.ZstdCompressor(level=1, write_checksum=False, write_content_size=True)
+# What is left after columns of bytes has little to find: level -1 takes a third of the time of level 1 and as many bytes.
+_compressor = zstandard.ZstdCompressor(level=-1, write_checksum=False, write_content_size=True)
 _decompressor = zstandard.ZstdDecompressor()
 
 
@@ -105,63 +112,93 @@ _load_tables()
 # A column begins where the one before it ended, so wide values may stand at odd places: they are written by memcpy, which
 # the compiler turns into the same single store.
 
-cdef uint32_t gather_8(const char* base, size_t stride, size_t count, uint8_t* out) noexcept nogil:
+cdef uint64_t gather_8(const char* base, size_t stride, size_t count, uint64_t* out) noexcept nogil:
+    """Each gathers the values of a column and tells in which bits they differ."""
     cdef size_t index
     cdef uint64_t first = (<const uint64_t*>base)[0]
     cdef uint64_t differs = 0
-    cdef uint64_t value
     for index in range(count):
-        value = (<const uint64_t*>(base + index * stride))[0]
-        memcpy(out + 8 * index, &value, 8)
-        differs |= value ^ first
-    return VALUES if differs else (CONSTANT if first else ZEROS)
+        out[index] = (<const uint64_t*>(base + index * stride))[0]
+        differs |= out[index] ^ first
+    return differs
 
 
-cdef uint32_t gather_4(const char* base, size_t stride, size_t count, uint8_t* out) noexcept nogil:
+cdef uint64_t gather_4(const char* base, size_t stride, size_t count, uint32_t* out) noexcept nogil:
     cdef size_t index
     cdef uint32_t first = (<const uint32_t*>base)[0]
     cdef uint32_t differs = 0
-    cdef uint32_t value
     for index in range(count):
-        value = (<const uint32_t*>(base + index * stride))[0]
-        memcpy(out + 4 * index, &value, 4)
-        differs |= value ^ first
-    return VALUES if differs else (CONSTANT if first else ZEROS)
+        out[index] = (<const uint32_t*>(base + index * stride))[0]
+        differs |= out[index] ^ first
+    return differs
 
 
-cdef uint32_t gather_2(const char* base, size_t stride, size_t count, uint8_t* out) noexcept nogil:
+cdef uint64_t gather_2(const char* base, size_t stride, size_t count, uint16_t* out) noexcept nogil:
     cdef size_t index
     cdef uint16_t first = (<const uint16_t*>base)[0]
     cdef uint16_t differs = 0
-    cdef uint16_t value
     for index in range(count):
-        value = (<const uint16_t*>(base + index * stride))[0]
-        memcpy(out + 2 * index, &value, 2)
-        differs |= value ^ first
-    return VALUES if differs else (CONSTANT if first else ZEROS)
+        out[index] = (<const uint16_t*>(base + index * stride))[0]
+        differs |= out[index] ^ first
+    return differs
 
 
-cdef uint8_t* encode_table(const Table* table, const char* base, size_t count, uint8_t* out) noexcept nogil:
-    """The modes and the columns; returns the end."""
+cdef uint8_t* put_bytes(uint64_t differs, const uint8_t* values, uint32_t width, size_t count, uint8_t* out) noexcept nogil:
+    """A column of bytes; returns its end."""
+    cdef uint8_t* mask = out
+    cdef uint32_t place
+    cdef size_t index
+    mask[0] = 0
+    memcpy(out + 1, values, width)
+    out += 1 + width
+    for place in range(width):
+        if not differs >> (8 * place) & 0xFF:
+            continue
+        mask[0] |= <uint8_t>(1 << place)
+        if width == 8:                  # the compiler makes more of a stride that it knows
+            for index in range(count):
+                out[index] = values[8 * index + place]
+        else:
+            for index in range(count):
+                out[index] = values[width * index + place]
+        out += count
+    return out
+
+
+cdef uint8_t* encode_table(
+    const Table* table, const char* base, size_t count, uint8_t* out, uint8_t* values, bint* bytewise) noexcept nogil:
+    """The modes and the columns; returns the end. `values` has room for a column. `bytewise`: whether there may be
+    columns of bytes, and then whether there are."""
     cdef uint64_t modes = 0
+    cdef uint64_t differs, first
     cdef uint32_t column, width, mode
+    cdef bint allowed = bytewise[0]
     cdef uint8_t* start = out
+    bytewise[0] = False
     if count == 0:
         return out
     out += 8
     for column in range(table.columns):
         width = table.widths[column]
         if width == 8:
-            mode = gather_8(base + table.offsets[column], table.size, count, out)
+            differs = gather_8(base + table.offsets[column], table.size, count, <uint64_t*>values)
         elif width == 4:
-            mode = gather_4(base + table.offsets[column], table.size, count, out)
+            differs = gather_4(base + table.offsets[column], table.size, count, <uint32_t*>values)
         else:
-            mode = gather_2(base + table.offsets[column], table.size, count, out)
+            differs = gather_2(base + table.offsets[column], table.size, count, <uint16_t*>values)
+        first = 0
+        memcpy(&first, values, width)
+        if not differs:
+            mode = CONSTANT if first else ZEROS
+        else:
+            mode = BYTES if allowed and count >= BYTES_FROM else VALUES
         modes |= <uint64_t>mode << (2 * column)
-        if mode == VALUES:
-            out += count * width
-        elif mode == CONSTANT:
-            out += width
+        if mode == BYTES:
+            out = put_bytes(differs, values, width, count, out)
+            bytewise[0] = True
+        elif mode != ZEROS:
+            memcpy(out, values, width * (count if mode == VALUES else 1))
+            out += width * (count if mode == VALUES else 1)
     memcpy(start, &modes, 8)
     while <size_t>out % 8:      # the buffer itself is aligned
         out[0] = 0
@@ -169,13 +206,45 @@ cdef uint8_t* encode_table(const Table* table, const char* base, size_t count, u
     return out
 
 
+cdef const uint8_t* take_bytes(
+    char* into, size_t stride, uint32_t width, size_t count, const uint8_t* source, const uint8_t* end) noexcept nogil:
+    """Fills a column from one of bytes; returns where it stopped, or NULL when the bytes do not fit."""
+    cdef uint32_t mask, place
+    cdef size_t index
+    cdef uint64_t first = 0
+    if end - source < 1 + <long>width:
+        return NULL
+    mask = source[0]
+    memcpy(&first, source + 1, width)
+    source += 1 + width
+    if not mask or mask >> width:
+        return NULL
+    for index in range(count):
+        if width == 8:
+            memcpy(into + index * stride, &first, 8)
+        elif width == 4:
+            memcpy(into + index * stride, &first, 4)
+        else:
+            memcpy(into + index * stride, &first, 2)
+    for place in range(width):
+        if not mask >> place & 1:
+            continue
+        if <size_t>(end - source) < count:
+            return NULL
+        for index in range(count):
+            into[index * stride + place] = <char>source[index]
+        source += count
+    return source
+
+
 cdef const uint8_t* decode_table(
-    const Table* table, char* base, size_t count, const uint8_t* source, const uint8_t* end) noexcept nogil:
-    """Fills zeroed records; returns where it stopped, or NULL when the bytes do not fit."""
+    const Table* table, char* base, size_t count, const uint8_t* source, const uint8_t* end, bint bytewise) noexcept nogil:
+    """Fills zeroed records; returns where it stopped, or NULL when the bytes do not fit. `bytewise`: whether there may be
+    columns of bytes."""
     cdef uint64_t modes
     cdef uint32_t column, width, mode
-    cdef size_t index, need, step
-    cdef size_t filled = 0
+    cdef size_t index, need, step, filled
+    cdef const uint8_t* start = source
     cdef char* into
     if count == 0:
         return source
@@ -190,13 +259,18 @@ cdef const uint8_t* decode_table(
         mode = (modes >> (2 * column)) & 3
         if mode == ZEROS:
             continue
-        if mode > VALUES:
-            return NULL
+        into = base + table.offsets[column]
+        if mode == BYTES:
+            if not bytewise:
+                return NULL
+            source = take_bytes(into, table.size, width, count, source, end)
+            if source is NULL:
+                return NULL
+            continue
         step = width if mode == VALUES else 0
         need = count * width if mode == VALUES else width
         if <size_t>(end - source) < need:
             return NULL
-        into = base + table.offsets[column]
         if width == 8:
             for index in range(count):
                 memcpy(into + index * table.size, source + index * step, 8)
@@ -207,8 +281,7 @@ cdef const uint8_t* decode_table(
             for index in range(count):
                 memcpy(into + index * table.size, source + index * step, 2)
         source += need
-        filled += need
-    filled = (8 - filled % 8) % 8
+    filled = (8 - <size_t>(source - start) % 8) % 8
     return source + filled if <size_t>(end - source) >= filled else NULL
 
 
@@ -393,19 +466,28 @@ cdef bint values_fit(Batch batch) noexcept nogil:
 
 # --- the two doors --------------------------------------------------------------------------------
 
-def encode(Batch batch not None, uint64_t time) -> bytes:
-    """The written requests of `batch`, applied at `time`, as the payload of one log row."""
+def encode(Batch batch not None, uint64_t time, *, format_most: int = FORMAT) -> bytes:
+    """The written requests of `batch`, applied at `time`, as the payload of one log row.
+
+    It is of the oldest format that can hold them, and of none newer than `format_most` if one up to that can.
+    """
     cdef Items items[TABLES]
     cdef size_t most = HEAD + BODY_HEAD + (TABLES + 1) * 4 + <size_t>batch.request_count * RUN + TABLES * 16
     cdef uint8_t* base
     cdef uint8_t* out
     cdef uint32_t counts[6]
     cdef uint32_t length
+    cdef uint32_t longest = 0
+    cdef bint allowed = min(format_most, FORMAT) >= FORMAT_BYTES
+    cdef bint bytewise = False
+    cdef bint bytewise_now
     cdef int table
     tables_of(batch, items)
     for table in range(TABLES):
-        most += <size_t>items[table].count * TABLE[table].size
-    base = scratch.room(most)
+        most += <size_t>items[table].count * TABLE[table].size + COLUMNS_MAX * 9
+        longest = max(longest, items[table].count)
+    most = (most + 7) // 8 * 8
+    base = scratch.room(most + 8 * <size_t>longest)     # behind the record the values of one column
     out = base + HEAD + BODY_HEAD
     counts[5] = 0
     for table in range(TABLES):
@@ -423,10 +505,12 @@ def encode(Batch batch not None, uint64_t time) -> bytes:
     memcpy(base + HEAD, &time, 8)
     memcpy(base + HEAD + 8, counts, sizeof(counts))
     for table in range(TABLES):
-        out = encode_table(&TABLE[table], items[table].base, items[table].count, out)
+        bytewise_now = allowed
+        out = encode_table(&TABLE[table], items[table].base, items[table].count, out, base + most, &bytewise_now)
+        bytewise = bytewise or bytewise_now
     length = <uint32_t>(out - base - HEAD)
     memset(base, 0, HEAD)
-    base[0] = FORMAT if counts[5] else FORMAT_FIRST
+    base[0] = FORMAT_BYTES if bytewise else FORMAT_TABLES if counts[5] else FORMAT_FIRST
     memcpy(base + 4, &length, 4)
     if length < COMPRESS_FROM:
         return PyBytes_FromStringAndSize(<char*>base, HEAD + length)
@@ -440,12 +524,14 @@ def decode(bytes payload not None, Batch batch not None) -> int:
     cdef uint32_t length
     cdef uint64_t time
     cdef int outcome
+    cdef bint bytewise
     cdef bytes body
     batch.clear()
     if len(payload) < HEAD:
         raise RecordError("log record: is too short")
     if not FORMAT_FIRST <= base[0] <= FORMAT:
         raise RecordError(f"log record: format {base[0]} cannot be read by this build (formats {FORMAT_FIRST} to {FORMAT})")
+    bytewise = base[0] >= FORMAT_BYTES
     memcpy(&length, base + 4, 4)
     if base[1] == ZSTD:
         if length > BODY_MAX:
@@ -462,7 +548,7 @@ def decode(bytes payload not None, Batch batch not None) -> int:
         raise RecordError(f"log record: a body of {len(body)} bytes instead of {length}")
     base = <const uint8_t*>PyBytes_AS_STRING(body)
     memcpy(&time, base, 8)
-    outcome = fill(batch, base, base + length)
+    outcome = fill(batch, base, base + length, bytewise)
     if outcome == -2:
         batch.clear()
         raise MemoryError("log record")
@@ -472,7 +558,7 @@ def decode(bytes payload not None, Batch batch not None) -> int:
     return time
 
 
-cdef int fill(Batch batch, const uint8_t* source, const uint8_t* end) noexcept nogil:
+cdef int fill(Batch batch, const uint8_t* source, const uint8_t* end, bint bytewise) noexcept nogil:
     """The batch from a body; -1 when its parts do not add up, -2 when memory is out."""
     cdef uint32_t head[6]
     cdef uint32_t counts[TABLES]
@@ -508,7 +594,7 @@ cdef int fill(Batch batch, const uint8_t* source, const uint8_t* end) noexcept n
         if into is NULL:
             return -2
         memset(into, 0, <size_t>counts[table] * TABLE[table].size)
-        source = decode_table(&TABLE[table], into, counts[table], source, end)
+        source = decode_table(&TABLE[table], into, counts[table], source, end, bytewise)
         if source is NULL:
             return -1
     batch.decided = True

@@ -115,6 +115,7 @@ class Batcher:
         queue_delay_seconds: float,
         batch_seconds: float = 3_600.0,
         digest_every: int,
+        row_format: int = log_record.FORMAT,
         spin_seconds: float = 0.0,
         on_fatal: Callable[[BaseException], None],
         on_boundary: Callable[[Boundary], None] = lambda _: None,
@@ -123,7 +124,8 @@ class Batcher:
     ) -> None:
         """`seq` is the newest committed entry; `on_boundary` runs after a commit, before the next batch closes.
 
-        `feed` tells subscribers of what is durable. A batch that takes longer than `batch_seconds` makes the next ones
+        `row_format` is the newest of log records that is written if an older one would do. `feed` tells subscribers of
+        what is durable. A batch that takes longer than `batch_seconds` makes the next ones
         shorter.
         """
         self._loop = asyncio.get_running_loop()
@@ -134,6 +136,7 @@ class Batcher:
         self._queue_delay = queue_delay_seconds
         self._batch_limit = BatchLimit(items_batch_max, batch_seconds)
         self._digest_every = digest_every
+        self._row_format = row_format
         self._spin_seconds = spin_seconds
         self._spin_until = 0.0
         self._spinning = False
@@ -277,7 +280,7 @@ class Batcher:
                     self._execute(flight)
                     flight.started = time.monotonic()
                 encoding = time.perf_counter()
-                payload = log_record.encode(batch, now)
+                payload = log_record.encode(batch, now, format_most=self._row_format)
                 encoded = time.perf_counter()
                 flight.task = asyncio.ensure_future(self._log.append(now, payload, digest))
                 stages = self._metrics.stage_seconds

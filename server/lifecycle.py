@@ -362,6 +362,7 @@ class Server(Process):
             queue_delay_seconds=settings.queue_delay_ms_max / 1e3,
             batch_seconds=settings.batch_ms_max / 1e3,
             digest_every=settings.digest_every,
+            row_format=settings.row_format,
             # On a single CPU it would keep from working whom it waits for.
             spin_seconds=settings.spin_microseconds / 1e6 if len(os.sched_getaffinity(0)) > 1 else 0.0,
             on_fatal=self.on_fatal,

@@ -193,6 +193,12 @@ class Settings:
     disk_free_bytes_min: int = setting(
         512 * MIB, "Free space in data_dir under which writes are answered busy (-32003).", minimum=0
     )
+    row_format: int = setting(
+        3,
+        "Newest format of log rows that is written if an older one would do: 1 while builds that read no more follow.",
+        minimum=1,
+        maximum=3,
+    )
     digest_every: int = setting(64, "A log row of so many carries the digest of the state before it.", minimum=1)
     snapshot_every_items: int = setting(4_000_000, "Log items after which a snapshot is taken.", minimum=1)
     snapshot_stop_items: int = setting(

@@ -3,6 +3,7 @@
 import random
 
 import pytest
+import zstandard
 
 from engine import Batch as EngineBatch
 from engine import RecordError, log_record, requests
@@ -137,3 +138,73 @@ def test_any_batch_survives_the_way_there_and_back(seed: int) -> None:
     for payload in fast.log:
         again.replay(payload)
     assert again.engine.state_hash() == fast.engine.state_hash()
+
+
+def alike(count: int) -> Batch:
+    """Transfers whose columns differ in no, one, some and all bytes."""
+    source = random.Random(count)
+    items = tuple(
+        Transfer(
+            source.getrandbits(128),
+            source.randint(1, 200),
+            source.randint(1, 2**63 - 1),
+            5 + (number % 3 << 40),
+            156,
+            source.choice([1, 2, 65_535]),
+            timeout=source.choice([0, 2**32 - 1]),
+        )
+        for number in range(count)
+    )
+    return Batch(3, (Request("create_transfers", items),))
+
+
+@pytest.mark.parametrize(("count", "version"), [(1, 1), (15, 1), (16, 3), (17, 3), (1_000, 3)])
+def test_columns_of_bytes_come_back_and_are_format_3(count: int, version: int) -> None:
+    payload = encoded(alike(count))
+    assert payload[0] == version
+    batch, again = EngineBatch(), EngineBatch()
+    assert log_record.decode(payload, batch) == 3
+    assert log_record.encode(batch, 3) == payload
+    older = log_record.encode(batch, 3, format_most=2)
+    assert older[0] == 1
+    assert log_record.decode(older, again) == 3
+    assert log_record.encode(again, 3) == payload
+    one, other = Fast(), Fast()
+    one.replay(payload)
+    other.replay(older)
+    assert one.results() == other.results()
+    assert one.engine.state_hash() == other.engine.state_hash()
+
+
+def test_columns_of_bytes_are_shorter() -> None:
+    batch = EngineBatch()
+    log_record.decode(encoded(alike(1_000)), batch)
+    assert len(log_record.encode(batch, 3)) < len(log_record.encode(batch, 3, format_most=1))
+
+
+@pytest.mark.parametrize("count", [16, 40])
+def test_damaged_columns_of_bytes_are_noticed_or_harmless(count: int) -> None:
+    payload = encoded(alike(count))
+    body = zstandard.ZstdDecompressor().decompress(payload[8:]) if payload[1] else payload[8:]
+    plain = payload[:1] + b"\0" + payload[2:8] + body
+    into = EngineBatch()
+    assert log_record.decode(plain, into) == 3
+    assert log_record.encode(into, 3) == payload
+    for length in range(len(plain)):
+        with pytest.raises(RecordError):
+            log_record.decode(plain[:length], into)
+    for position in range(8 * len(plain)):
+        damaged = bytearray(plain)
+        damaged[position // 8] ^= 1 << (position % 8)
+        try:
+            time = log_record.decode(bytes(damaged), into)
+        except RecordError:
+            continue
+        assert log_record.decode(log_record.encode(into, time), into) == time
+
+
+def test_an_older_format_has_no_columns_of_bytes() -> None:
+    payload = bytearray(encoded(alike(16)))
+    payload[0] = 2
+    with pytest.raises(RecordError):
+        log_record.decode(bytes(payload), EngineBatch())
