@@ -29,7 +29,7 @@ def bars(rows: list[dict[str, Any]], title: str, file: Path) -> None:
     values = [row["per_second"] for row in rows]
     axes.barh(names, values, color=[OURS if row["peer"] == "Tongbao" else THEIRS for row in rows])
     axes.set_xscale("log")
-    axes.set_xlim(right=max(values) * 12)
+    axes.set_xlim(right=max(values) * 100)
     for place, row in enumerate(rows):
         latency = "" if row["p50"] is None else f"   p50 {row['p50'] / 1e3:.3g}, p99 {row['p99'] / 1e3:.3g} ms"
         axes.text(row["per_second"] * 1.1, place, label(row["per_second"]) + latency, va="center", fontsize=8)
@@ -37,7 +37,7 @@ def bars(rows: list[dict[str, Any]], title: str, file: Path) -> None:
     axes.set_xlabel("a second, logarithmic", fontsize=8)
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(file, metadata={"Date": None})
+    figure.savefig(file, bbox_inches="tight", metadata={"Date": None})
     plt.close(figure)
 
 
