@@ -48,6 +48,7 @@ KNOWS = {
     "server.projection": {"server.projection", "server.journal", "server", "engine", "engine._core"},
     "server.client": {"server.client", "server.wire", "engine", "engine._core"},
     "loadtest": {"loadtest", "server.wire", "server.client", "engine", "engine._core"},
+    "backoffice": {"backoffice", "server.client"},
     "loadtest.load.command": {"loadtest", "loadtest.load.command", "server.client", "server.cli"},
 }
 """Who knows only these; the others know everything of their rank and below."""

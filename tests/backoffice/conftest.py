@@ -1,0 +1,110 @@
+"""An office with a database of its own: made once and migrated, then copied for each test."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+pytest.importorskip("fastapi")
+
+from backoffice import parameters
+from backoffice.access import users
+from backoffice.api.app import PREFIX, create_app
+from backoffice.context import SYSTEM, Context
+from backoffice.database import Database
+from backoffice.migration import migrate
+from backoffice.settings import Settings
+from server.journal import PrivatePostgres
+from tests.server.conftest import _run_cluster
+
+_numbers = itertools.count(1)
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(scope="session")
+def office_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivatePostgres]:
+    yield from _run_cluster(tmp_path_factory.mktemp("office-postgres"))
+
+
+async def _execute(postgres: PrivatePostgres, command: str) -> None:
+    connection = await asyncpg.connect(postgres.dsn)
+    await connection.execute(command)
+    await connection.close()
+
+
+def dsn_of(postgres: PrivatePostgres, name: str) -> str:
+    return postgres.dsn.replace("/tongbao?", f"/{name}?", 1)
+
+
+@pytest.fixture(scope="session")
+def office_template(office_postgres: PrivatePostgres) -> str:
+    async def make() -> None:
+        await _execute(office_postgres, "CREATE DATABASE office_template")
+        dsn = dsn_of(office_postgres, "office_template")
+        await migrate(dsn)
+        database = Database.open(dsn, pool_size=1)
+        async with database.transaction() as connection:
+            await parameters.seed(Context(connection, SYSTEM))
+        await database.close()
+
+    asyncio.run(make())
+    return "office_template"
+
+
+@pytest.fixture
+def office_dsn(office_postgres: PrivatePostgres, office_template: str) -> Iterator[str]:
+    name = f"office_{next(_numbers)}"
+    asyncio.run(_execute(office_postgres, f"CREATE DATABASE {name} TEMPLATE {office_template}"))
+    yield dsn_of(office_postgres, name)
+    asyncio.run(_execute(office_postgres, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+class Office:
+    """A running application, people who have logged on, and a clock that a test moves."""
+
+    def __init__(self, dsn: str) -> None:
+        self.dsn = dsn
+        self.settings = Settings(database_url=dsn)
+        self.database = Database.open(dsn, pool_size=5)
+        self.time = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+        app = create_app(self.database, self.settings, clock=lambda: self.time)
+        self.app = app
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        self.client = httpx.AsyncClient(transport=transport, base_url="http://office")
+        self.tokens: dict[str, str] = {}
+        self.keys = itertools.count(1)
+
+    def pass_by(self, **parts: float) -> None:
+        self.time += timedelta(**parts)
+
+    async def add(self, name: str, *roles: str) -> None:
+        """Make a user who has logged on."""
+        async with self.database.transaction() as connection:
+            context = Context(connection, SYSTEM, lambda: self.time)
+            await users.create(context, name=name, full_name=name.title(), roles=roles, password=PASSWORD)
+        self.tokens[name] = (await self.log_on(name)).json()["token"]
+
+    async def log_on(self, name: str, password: str = PASSWORD, code: str = "") -> httpx.Response:
+        return await self.client.post(f"{PREFIX}/sessions", json={"name": name, "password": password, "code": code})
+
+    async def ask(self, who: str | None, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
+        """Ask as somebody; a key is made for every POST unless one is given."""
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if who is not None:
+            sent.setdefault("authorization", f"Bearer {self.tokens[who]}")
+        if method == "POST":
+            sent.setdefault("idempotency-key", f"key-{next(self.keys)}")
+        return await self.client.request(method, PREFIX + path, json=body, headers=sent)
+
+
+@pytest.fixture
+async def office(office_dsn: str) -> AsyncIterator[Office]:
+    made = Office(office_dsn)
+    yield made
+    await made.client.aclose()
+    await made.database.close()
