@@ -1,0 +1,1 @@
+"""Financial products: terms, interest, yields, comparison, sale, recommendation (docs/PRODUCTS.md)."""
