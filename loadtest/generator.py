@@ -1,4 +1,4 @@
-"""A load generator for the TCP/JSON protocol: `run` from Python, `python -m loadtest.generator` from a shell.
+"""A load generator for the TCP/JSON protocol, from Python; from a shell it is `tongbao load` (loadtest/load).
 
 It makes the accounts first, then sends transfers in a closed loop (connections times depth in flight) or an open one (a
 fixed schedule), checks every reply, and fails unless every one is what was expected.
@@ -6,21 +6,13 @@ fixed schedule), checks every reply, and fails unless every one is what was expe
 
 import json
 import socket
-import sys
-import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
-from typing import Annotated, Any
-
-from cyclopts import App, Parameter
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from typing import Any
 
 from engine.results import Status
 from loadtest.loop import LoadError, Loop
 from loadtest.requests import Requests
-from loadtest.workload import Shape, Spread, Workload
+from loadtest.workload import Workload
 
 SLICE_SECONDS = 0.25
 """How long the compiled loop runs between two looks at signals and the progress bar."""
@@ -152,144 +144,3 @@ def run(
         "workload": {name: getattr(workload, name) for name in ("seed", "accounts", "spread", "shape")},
     }
     return result
-
-
-# --- the command ----------------------------------------------------------------------------------
-
-app = App(name="python -m loadtest.generator", help=__doc__, version_flags=[])
-
-
-@app.default
-def command(
-    *,
-    host: str = "127.0.0.1",
-    port: int = 7420,
-    connections: Annotated[int, Parameter(alias="-c")] = 16,
-    depth: Annotated[int, Parameter(alias="-d")] = 64,
-    rate: Annotated[float, Parameter(alias="-r")] = 0.0,
-    items: int = 1,
-    seconds: Annotated[float, Parameter(alias="-t")] = 10.0,
-    warm_up: float = 1.0,
-    count: Annotated[int | None, Parameter(alias="-n")] = None,
-    accounts: int = 10_000,
-    spread: Spread = "uniform",
-    shape: Shape = "single",
-    seed: int | None = None,
-    channel: str = "",
-    key: str = "",
-    json_output: Annotated[bool, Parameter(name="--json", negative=())] = False,
-) -> int:
-    """Send a load and print what was measured; the exit code is 0 when every reply was as expected.
-
-    Parameters
-    ----------
-    host
-        Address of the server.
-    port
-        Its TCP/JSON port.
-    connections
-        How many connections.
-    depth
-        Requests in flight on each connection (closed loop).
-    rate
-        Requests a second in all, on a fixed schedule whatever the server does (open loop); 0: closed loop.
-    items
-        Transfers per request.
-    seconds
-        How long.
-    warm_up
-        Seconds at the beginning that are not measured.
-    count
-        Stop after so many requests.
-    accounts
-        How many accounts take part; they are created first.
-    spread
-        Whose money moves: uniform, zipf, or hot (one account in every transfer).
-    shape
-        single transfers, two_phase (pending, then post or void), or linked (chains of two).
-    seed
-        Another seed makes other transfers; by default one that has not been used yet.
-    channel
-        Channel to log on as.
-    key
-        The channel's key.
-    json_output
-        Print the whole result as JSON.
-    """
-    workload = Workload(seed=time.time_ns() if seed is None else seed, accounts=accounts, spread=spread, shape=shape)
-    console = Console(stderr=True)
-    try:
-        with ExitStack() as stack:
-            look = None if json_output or not console.is_terminal else bar(stack, console, seconds)
-            result = run(
-                workload,
-                host=host,
-                port=port,
-                connections=connections,
-                depth=depth,
-                rate=rate,
-                items=items,
-                seconds=seconds,
-                warm_up=warm_up,
-                count=count,
-                channel=channel,
-                key=key,
-                look=look,
-            )
-    except (LoadError, OSError, ValueError) as error:
-        console.print(f"[red]failed:[/red] {error}", highlight=False)
-        return 1
-    if json_output:
-        json.dump(result, sys.stdout, indent=1)
-        sys.stdout.write("\n")
-    else:
-        show(result)
-    return 0 if result["ok"] else 1
-
-
-def bar(stack: ExitStack, console: Console, seconds: float) -> Look:
-    """Return a function that moves a progress bar."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    progress = stack.enter_context(Progress(*columns, console=console, transient=True))
-    tasks: dict[int, Any] = {}
-
-    def look(loop: Loop) -> None:
-        if loop.preparing:
-            task = tasks.setdefault(0, progress.add_task("accounts, requests of 1,000"))
-            progress.update(task, completed=loop.answered, total=loop.requests.account_requests)
-            return
-        if 1 not in tasks:
-            tasks[1] = progress.add_task("seconds", total=int(seconds))
-        progress.update(tasks[1], completed=int(loop.elapsed))
-
-    return look
-
-
-def show(result: dict[str, Any]) -> None:
-    """Print a result as a table."""
-    console = Console()
-    latency, load = result["latency_us"], result["load"]
-    manner = f"{load['rate']:,.0f}/s on schedule" if load["rate"] else f"{load['depth']} in flight each"
-    table = Table(title=f"{load['connections']} connections, {manner}, {load['items']} transfers a request")
-    table.add_column("measure")
-    table.add_column("value", justify="right")
-    table.add_row("requests", f"{result['requests']:,}")
-    table.add_row("requests a second", f"{result['requests_per_second']:,.0f}")
-    table.add_row("transfers a second", f"{result['transfers_per_second']:,.0f}")
-    for name in ("p50", "p90", "p99", "p99_9", "max"):
-        if name in latency:
-            table.add_row(f"latency {name.replace('_', '.')}", f"{latency[name] / 1e3:,.3f} ms")
-    for name, number in result["statuses"].items():
-        table.add_row(f"status {name}", f"{number:,}")
-    for name, number in result["errors"].items():
-        table.add_row(f"error {name}", f"{number:,}", style="red")
-    table.add_row("generator CPU a request", f"{result['generator_ns_per_request']:,.0f} ns")
-    console.print(table)
-    if not result["ok"]:
-        console.print("[red]not every reply was as expected:[/red]")
-        for line in result["kept"]:
-            console.print(line, highlight=False, markup=False)
-
-
-if __name__ == "__main__":
-    sys.exit(app())

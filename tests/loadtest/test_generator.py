@@ -1,9 +1,6 @@
 """The generator against a real ledger in a thread, and against servers that answer badly."""
 
-import json
 import re
-import subprocess
-import sys
 
 import pytest
 
@@ -148,31 +145,6 @@ def test_nonsense_stops_the_run(change: object, message: str) -> None:
     checked: Alter = alter
     with serving(checked) as (port, _), pytest.raises(LoadError, match=message):
         run(WORKLOAD, port=port, connections=1, depth=3, count=100, warm_up=0)
-
-
-def test_command_prints_json() -> None:
-    with serving() as (port, engine):
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "loadtest.generator", "--json", "--port", str(port), "-c", "2", "-d", "4"),
-                *("-n", "500", "--warm-up", "0", "--accounts", "100"),
-            ],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert engine.transfers == 500
-    result = json.loads(done.stdout)
-    assert result["ok"]
-    assert result["load"]["connections"] == 2
-
-
-def test_command_fails_without_a_server() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "loadtest.generator", "--port", "1"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1
-    assert "failed" in done.stderr
 
 
 def test_percentiles_have_three_digits() -> None:
