@@ -65,10 +65,12 @@ def test_a_check_that_does_not_hold(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_pause_of_the_server_is_in_the_percentiles_of_an_open_loop(tmp_path: Path) -> None:
+    began: list[float] = []
     paused = []
 
-    def pause(data: bytes, piece: int) -> bytes:
-        if piece > 500 and not paused:
+    def pause(data: bytes, _: int) -> bytes:
+        began.append(time.monotonic())
+        if not paused and began[-1] - began[0] > 0.6:
             paused.append(True)
             time.sleep(0.4)
         return data
@@ -88,7 +90,7 @@ def test_a_sweep_finds_the_rate_that_is_served(tmp_path: Path) -> None:
         return data
 
     out = tmp_path / "sweep.json"
-    rates = ("-r", "60", "--sweep-to", "1000", "--sweep-factor", "2", "--check", "p99<=250ms")
+    rates = ("-r", "30", "--sweep-to", "1000", "--sweep-factor", "2", "--check", "p99<=250ms")
     with serving(slow) as (port, _):
         options = ("--seconds", "0.8", "--warm-up", "0.1", "--rest", "0.1", "--accounts", "3")
         assert (
@@ -96,9 +98,9 @@ def test_a_sweep_finds_the_rate_that_is_served(tmp_path: Path) -> None:
             == 0
         )
     found = read(out)
-    assert 100 <= found["knee"] <= 300
+    assert 30 <= found["knee"] <= 300
     steps = {step["run"]["rate"]: step["served"] for step in found["steps"]}
-    assert steps[60]
+    assert steps[30]
     assert not steps[max(steps)]
     assert len(steps) == len(found["steps"])
     assert (tmp_path / "s-sweep.png").exists()
