@@ -57,8 +57,8 @@ def test_open_loop_sends_when_it_is_due_and_not_when_a_reply_wakes_it(rate: int)
     with serving() as (port, _):
         result = run(WORKLOAD, port=port, connections=4, rate=rate, seconds=1, warm_up=0.1)
     assert result["ok"]
-    assert result["send_lag_us"]["p50"] < 2_000
-    assert result["latency_us"]["p50"] < 5_000
+    assert result["send_lag_us"]["p50"] < 15_000  # waiting for replies would make it 50 ms
+    assert result["latency_us"]["p50"] < 20_000
 
 
 def test_a_stalled_server_shows_in_every_request_that_was_due_meanwhile() -> None:

@@ -76,7 +76,7 @@ def second_method(flows: list[Flow]) -> Rate:
         def value(daily: Decimal) -> Decimal:
             return sum((flow.amount_minor * daily ** (flow.on - first).days for flow in flows), Decimal(0))
 
-        low, high = Decimal("0.98"), Decimal("1.01")
+        low, high = Decimal("0.97"), Decimal("1.02")  # of a half to one and a half of the stake, after 31 days
         assert (value(low) > 0) != (value(high) > 0)
         for _ in range(110):
             middle = (low + high) / 2
