@@ -6,5 +6,5 @@ See docs/BACKOFFICE.md.
 
 SCHEMA = "office"
 """Of all tables."""
-REVISION = "0001"
+REVISION = "0008"
 """Of the tables that this build works with."""

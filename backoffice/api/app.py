@@ -30,11 +30,14 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 
 def create_app(database: Database, settings: Settings, *, clock: Callable[[], datetime] = now) -> FastAPI:
-    """Make the application; it closes the database when it ends."""
+    """Make the application; while it lives planned postings are sent, and it closes the database when it ends."""
 
     @asynccontextmanager
-    async def life(_: FastAPI) -> AsyncIterator[None]:
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        gateway = app.state.office.gateway
+        await gateway.start()
         yield
+        await gateway.stop()
         await database.close()
 
     app = FastAPI(

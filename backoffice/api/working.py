@@ -20,6 +20,7 @@ from backoffice.access import users
 from backoffice.context import Actor, Context
 from backoffice.database import Database
 from backoffice.idempotency import fingerprint, once
+from backoffice.ledger.gateway import Gateway, client_for
 from backoffice.problems import Code, Problem, invalid
 from backoffice.settings import Settings
 
@@ -37,6 +38,7 @@ class Office:
         self.database = database
         self.settings = settings
         self.clock = clock
+        self.gateway = Gateway(database, client_for(settings), clock=clock)
 
 
 def needs(permission: str) -> dict[str, Any]:
