@@ -140,9 +140,9 @@ async def test_orders_are_applied_before_their_record_is_made_and_transfers_behi
     await list_market(client)
     seen: list[tuple[bool, bool]] = []
 
-    def encode(batch: Batch, time: int) -> bytes:
+    def encode(batch: Batch, time: int, *, format_most: int) -> bytes:
         seen.append((len(batch) > 0, server.engine.last_timestamp >= time))
-        return log_record.encode(batch, time)
+        return log_record.encode(batch, time, format_most=format_most)
 
     monkeypatch.setattr(batcher, "log_record", SimpleNamespace(encode=encode))
     bid = order(7001, "buy", 100, 1_400)
