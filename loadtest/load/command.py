@@ -29,6 +29,7 @@ app = App(
     result_action="return_value",
 )
 
+OWN_SERVER = "a server of its own: fsync before each answer, the same machine"
 Json = Annotated[bool, Parameter(name="--json", negative=())]
 
 
@@ -145,6 +146,7 @@ def load(
         Print the result as JSON.
     """
     _needs()
+    from loadtest.load.result import facts
     from loadtest.load.running import Pace, Server, run
     from loadtest.load.sweep import Sweep, sweep
 
@@ -159,15 +161,21 @@ def load(
         made = Workload(seed=time.time_ns() if seed is None else seed, accounts=accounts, spread=spread, shape=shape)
     except ValueError as error:
         raise CommandError(f"--{error}") from None
+    if sweep_to and hgrm is not None:
+        raise CommandError("--hgrm: a sweep has no single distribution")
     out = Out(json, output, plots, html, hgrm)
     console = Console(stderr=True)
+    at_start = facts(note or (OWN_SERVER if own_server else ""))
     with ExitStack() as stack:
         bar = Bar(stack, console, seconds) if console.is_terminal and not json else None
         server = Server(host, port, channel, key)
         if own_server:
-            own = stack.enter_context(OwnServer(connections_max=connections + 64))
+            try:
+                own = stack.enter_context(OwnServer(connections_max=connections + 64))
+            except RuntimeError as error:
+                console.print(f"tongbao load: {error}", style="red", highlight=False, markup=False)
+                return 1
             server = Server("127.0.0.1", own.port)
-            note = note or "a server of its own: fsync before each answer, the same machine"
         wanted = Wanted(
             workload, made, connections, None, items, data, bar.prepared if bar else lambda _done, _total: None
         )
@@ -188,7 +196,7 @@ def load(
         except (LoadError, ClientError, OSError) as error:
             console.print(f"tongbao load: {error}", style="red", highlight=False, markup=False)
             return 1
-    return _end(_with_facts(found, note), checks, out)
+    return _end(at_start | found, checks, out)
 
 
 @app.command
@@ -311,12 +319,6 @@ def _checks(texts: Sequence[str]) -> list[Check]:
         return [parse(text) for text in texts]
     except CheckError as error:
         raise CommandError(f"--{error}") from None
-
-
-def _with_facts(found: dict[str, Any], note: str) -> dict[str, Any]:
-    from loadtest.load.result import facts
-
-    return facts(note) | found
 
 
 def _end(found: dict[str, Any], checks: list[Check], out: Out) -> int:

@@ -46,7 +46,7 @@ def decoded(text: str) -> HdrHistogram:
 
 
 def facts(note: str) -> dict[str, Any]:
-    """When and where; `note` is what the user says of the server and its durability."""
+    """When and where, asked before the run; `note` is what the user says of the server and its durability."""
     return {
         "format": FORMAT,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),

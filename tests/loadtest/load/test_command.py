@@ -169,6 +169,7 @@ def test_a_file_that_is_no_result_is_named(tmp_path: Path, text: str | None, wor
         (("--sweep-to", "5"), "--sweep-to: more than --rate"),
         (("--seconds", "1", "--warm-up", "1"), "--seconds: more than --warm-up"),
         (("--accounts", "2"), "--accounts: 2 is not between"),
+        (("-r", "10", "--sweep-to", "50", "--hgrm", "x"), "--hgrm: a sweep has no single"),
         (("--connections", "0"), "--connections and --depth: at least 1"),
         (("nothing",), "workload: 'nothing' is none of"),
     ],
@@ -181,6 +182,23 @@ def test_wrong_usage_names_the_option(options: tuple[str, ...], words: str) -> N
 def test_no_server(capsys: pytest.CaptureFixture[str]) -> None:
     assert load("--port", "1", *SHORT) == 1
     assert "Connection refused" in capsys.readouterr().err
+
+
+def test_an_own_server_that_does_not_come_up(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TONGBAO_PROFILE", "nonsense")
+    assert load("--own-server", "--rest", "0") == 1
+    assert "'nonsense' is not one of" in capsys.readouterr().err
+
+
+def test_the_facts_are_those_of_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "a.json"
+    with serving() as (port, engine):
+        monkeypatch.setattr("os.getloadavg", lambda: (float(engine.transfers), 0.0, 0.0))
+        assert load("--port", str(port), *SHORT, "-o", str(out)) == 0
+        assert engine.transfers
+    assert read(out)["machine"]["load_average_before"] == 0
 
 
 def test_histograms_survive_their_file() -> None:
