@@ -84,14 +84,15 @@ async def test_a_standby_waits_while_the_leader_lives(tmp_path: Path, database: 
 
 
 async def test_it_takes_over_at_once_when_the_leader_stops(tmp_path: Path, database: str) -> None:
-    leader, standby = of(tmp_path, database, "one"), of(tmp_path, database, "two", standby=True)
+    long = {"lease_ms": 20_000}
+    leader, standby = of(tmp_path, database, "one", **long), of(tmp_path, database, "two", standby=True, **long)
     await leader.start()
     async with standing_by(standby) as starting:
         async with await Client.connect(leader.port) as client:
             await client.result("create_accounts", accounts([1, 2]))
             await client.result("create_transfers", [transfer(amount=5)])
         await leader.stop()
-        async with asyncio.timeout(0.35):  # less than the lease
+        async with asyncio.timeout(8):  # well before the lease has run out
             await starting
         assert standby.journal.epoch == 2
         async with await Client.connect(standby.port) as client:
