@@ -106,6 +106,15 @@ def test_a_sweep_finds_the_rate_that_is_served(tmp_path: Path) -> None:
     assert (tmp_path / "s-sweep.png").exists()
 
 
+def test_two_thousand_connections(tmp_path: Path) -> None:
+    out = tmp_path / "a.json"
+    with serving() as (port, engine):
+        options = ("-d", "1", "-n", "4000", "--warm-up", "0", "--seconds", "40", "--rest", "0", "--accounts", "3")
+        assert load("--port", str(port), "-c", "2000", *options, "-o", str(out)) == 0
+        assert engine.transfers == 4_000
+    assert read(out)["run"]["connections"] == 2_000
+
+
 def result(values: dict[int, int], **run: Any) -> dict[str, Any]:
     count = sum(values.values())
     measured = {"requests": count, "seconds": 1.0, "requests_failed": 0, "requests_unexpected": 0, "replies_wrong": 0}
