@@ -1,10 +1,10 @@
 """Interest of demand, term and notice deposits as Chinese banks pay it.
 
-Sources: 储蓄管理条例 (State Council Order 107) art. 23-27: a term deposit keeps its rate, what is withdrawn early or
-stays longer earns the demand rate of the day of withdrawal; demand deposits take the rate of the settlement or closing
-day. 银发〔2005〕129号: settlement on the 20th of a quarter's last month, methods of counting. 通知存款管理办法
-(银发〔1999〕3号) art. 9: when a notice deposit earns only the demand rate. Interest is on whole yuan, to the fen, half
-up.
+Sources, known without having been opened (m): 储蓄管理条例 (State Council Order 107) art. 23-27: a term deposit keeps
+its rate, what is withdrawn early or stays longer earns the demand rate of the day of withdrawal; demand deposits take
+the rate of the settlement or closing day. 银发〔2005〕129号: settlement on the 20th of a quarter's last month,
+methods of counting. 通知存款管理办法 (银发〔1999〕3号) art. 9: when a notice deposit earns only the demand rate.
+Interest is on whole yuan, to the fen, half up.
 """
 
 from collections.abc import Callable, Iterator, Sequence

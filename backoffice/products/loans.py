@@ -123,5 +123,5 @@ def loan_flows(
 
 
 def loan_cost(principal_minor: int, drawn: date, instalments: Sequence[Instalment], fee_minor: int = 0) -> Rate:
-    """Effective annual cost by the internal rate of return (PBoC announcement 2021 No. 3, 年化利率)."""
+    """Effective annual cost by the internal rate of return (m: PBoC announcement 2021 No. 3, 年化利率)."""
     return effective_annual_rate(loan_flows(principal_minor, drawn, instalments, fee_minor))

@@ -2,8 +2,8 @@
 
 LPR (贷款市场报价利率) is published on the 20th of a month or the next working day, for one year and for over five
 years, and is in force from that day to the next publication. A contract names a tenor, a spread in basis points that
-stays for its life, and a reset: every year on 1 January or on the day of the month of drawing (PBoC announcement 2019
-No. 16, No. 30). Between resets the rate stays.
+stays for its life, and a reset: every year on 1 January or on the day of the month of drawing (m: PBoC announcement
+2019 No. 16, No. 30). Between resets the rate stays.
 """
 
 import csv
