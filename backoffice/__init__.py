@@ -6,5 +6,5 @@ See docs/BACKOFFICE.md.
 
 SCHEMA = "office"
 """Of all tables."""
-REVISION = "0008"
+REVISION = "0019"
 """Of the tables that this build works with."""

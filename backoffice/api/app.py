@@ -12,9 +12,9 @@ from fastapi.responses import JSONResponse
 from sqlalchemy import text
 from starlette.exceptions import HTTPException
 
-from backoffice import REVISION
+from backoffice import REVISION, background
 from backoffice.api.models import HealthOut, ProblemOut
-from backoffice.api.routes import access, governance
+from backoffice.api.routes import routers
 from backoffice.api.working import PUBLIC, Office, known, needs, work
 from backoffice.context import now
 from backoffice.database import Database
@@ -36,9 +36,12 @@ def create_app(database: Database, settings: Settings, *, clock: Callable[[], da
     async def life(app: FastAPI) -> AsyncIterator[None]:
         gateway = app.state.office.gateway
         await gateway.start()
-        yield
-        await gateway.stop()
-        await database.close()
+        try:
+            async with background.running(app.state.office):
+                yield
+        finally:
+            await gateway.stop()
+            await database.close()
 
     app = FastAPI(
         title="Tongbao office",
@@ -52,8 +55,8 @@ def create_app(database: Database, settings: Settings, *, clock: Callable[[], da
         dependencies=[Depends(known)],
     )
     app.state.office = Office(database, settings, clock)
-    app.include_router(access.router, prefix=PREFIX)
-    app.include_router(governance.router, prefix=PREFIX)
+    for router in routers():
+        app.include_router(router, prefix=PREFIX)
 
     @app.get(f"{PREFIX}/health", response_model=HealthOut, tags=["health"], openapi_extra=needs(PUBLIC))
     async def health(request: Request) -> dict[str, str]:

@@ -61,6 +61,8 @@ CHART: Final = {
 
 CUSTOMER_DEPOSIT: Final = AccountFlag.DEBITS_MUST_NOT_EXCEED_CREDITS | AccountFlag.HISTORY
 """Flags of a customer's deposit account: never below zero (unless an overdraft limit is set), with history."""
+CUSTOMER_LOAN: Final = AccountFlag.CREDITS_MUST_NOT_EXCEED_DEBITS | AccountFlag.HISTORY
+"""Flags of a customer's loan account: never repaid beyond what is owed."""
 
 
 def own_account(code: int, ledger: int = 156, part: int = 0) -> int:

@@ -1,4 +1,4 @@
-"""Planned postings, their outcomes, and accounts of the engine. Numbers 0002 to 0007 are kept for areas to come."""
+"""Planned postings, their outcomes, and accounts of the engine."""
 
 from alembic import op
 

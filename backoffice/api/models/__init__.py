@@ -5,6 +5,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from backoffice.money import Money, MoneyError
+from backoffice.problems import invalid
+
 
 class In(BaseModel):
     """A body that is sent to us."""
@@ -14,6 +17,26 @@ class In(BaseModel):
 
 class Out(BaseModel):
     """A body that we answer."""
+
+
+class Amount(BaseModel):
+    """Money at the edge: a decimal string and its currency. `money()` checks it."""
+
+    model_config = ConfigDict(extra="forbid")
+    amount: str = Field(max_length=24, examples=["1234.50"])
+    currency: str = Field("CNY", min_length=3, max_length=3)
+
+    def money(self, field: str = "amount") -> Money:
+        """Give it in minor units; Problem that names the field."""
+        try:
+            return Money.parse(self.amount, self.currency)
+        except MoneyError as error:
+            raise invalid(field, str(error)) from None
+
+    @classmethod
+    def of(cls, minor: int, currency: str = "CNY") -> "Amount":
+        """Write minor units."""
+        return cls(amount=str(Money(minor, currency)), currency=currency)
 
 
 class ProblemOut(Out):

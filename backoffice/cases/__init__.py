@@ -1,0 +1,1 @@
+"""Work for people: findings that somebody looks at and decides."""

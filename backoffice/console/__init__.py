@@ -1,0 +1,1 @@
+"""The web console: pages, scripts and styles, served by the office itself."""

@@ -1,0 +1,1 @@
+"""The end of a business day: steps that are restartable, each done exactly once."""

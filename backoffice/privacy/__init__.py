@@ -1,0 +1,1 @@
+"""Personal data at rest: envelope encryption, blind indexes, masks."""

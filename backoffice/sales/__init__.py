@@ -1,0 +1,1 @@
+"""Online sale of products: orders, suitability, quotas, holdings."""

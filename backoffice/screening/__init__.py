@@ -1,0 +1,1 @@
+"""Sanctions and watch lists: matching of names, and what is done with a match."""

@@ -1,0 +1,1 @@
+"""Finding customers in many dimensions over personal data that is encrypted."""
