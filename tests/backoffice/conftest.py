@@ -3,7 +3,9 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -17,10 +19,12 @@ from backoffice.access import users
 from backoffice.api.app import PREFIX, create_app
 from backoffice.context import SYSTEM, Context
 from backoffice.database import Database
+from backoffice.ledger import Gateway
 from backoffice.migration import migrate
 from backoffice.settings import Settings
 from server.journal import PrivatePostgres
 from tests.server.conftest import _run_cluster
+from tests.server.serving.harness import running, settings_for
 
 _numbers = itertools.count(1)
 PASSWORD = "correct horse battery"
@@ -67,9 +71,9 @@ def office_dsn(office_postgres: PrivatePostgres, office_template: str) -> Iterat
 class Office:
     """A running application, people who have logged on, and a clock that a test moves."""
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, engine: str = "") -> None:
         self.dsn = dsn
-        self.settings = Settings(database_url=dsn)
+        self.settings = Settings(database_url=dsn, engine=engine) if engine else Settings(database_url=dsn)
         self.database = Database.open(dsn, pool_size=5)
         self.time = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
         app = create_app(self.database, self.settings, clock=lambda: self.time)
@@ -81,6 +85,17 @@ class Office:
 
     def pass_by(self, **parts: float) -> None:
         self.time += timedelta(**parts)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Context]:
+        """Work as the system, beside the API."""
+        async with self.database.transaction() as connection:
+            yield Context(connection, SYSTEM, lambda: self.time)
+
+    @property
+    def gateway(self) -> Gateway:
+        found: Gateway = self.app.state.office.gateway
+        return found
 
     async def add(self, name: str, *roles: str) -> None:
         """Make a user who has logged on."""
@@ -100,6 +115,21 @@ class Office:
         if method == "POST":
             sent.setdefault("idempotency-key", f"key-{next(self.keys)}")
         return await self.client.request(method, PREFIX + path, json=body, headers=sent)
+
+
+@pytest.fixture
+async def bank(office_postgres: PrivatePostgres, office_dsn: str, tmp_path: Path) -> AsyncIterator[Office]:
+    """An office whose gateway works, and an engine of its own in this process: both know nothing yet."""
+    name = f"engine_{next(_numbers)}"
+    await _execute(office_postgres, f"CREATE DATABASE {name}")
+    async with running(settings_for(tmp_path / "engine", database_url=dsn_of(office_postgres, name))) as server:
+        made = Office(office_dsn, f"127.0.0.1:{server.port}")
+        await made.gateway.start()
+        yield made
+        await made.client.aclose()
+        await made.gateway.stop()
+        await made.database.close()
+    await _execute(office_postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
