@@ -35,8 +35,14 @@ clean:  ## remove what was built (not the environment)
 
 # --- running ----------------------------------------------------------------------------------------
 
-run: env  ## the server on 127.0.0.1:7420 with its own PostgreSQL; data in DATA=data
+run: env  ## server (127.0.0.1:7420), office and console (127.0.0.1:7480) with their own PostgreSQL; data in DATA=data
+	$(BIN)/tongbao-office up --data-dir $(DATA)
+
+serve: env  ## the server alone
 	$(BIN)/tongbao serve --dev --data-dir $(DATA)
+
+demo-reset:  ## delete the demo institution; make run makes a new one
+	$(BIN)/tongbao-office demo reset --data-dir $(DATA)
 
 berka: env  ## import a real bank's accounts through a server and reconcile every balance
 	$(BIN)/python -m examples.berka

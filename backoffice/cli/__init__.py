@@ -7,6 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import asyncpg
@@ -14,9 +15,10 @@ import uvicorn
 from cyclopts import App, Parameter
 from sqlalchemy.exc import SQLAlchemyError
 
-from backoffice import REVISION, audit, parameters
+from backoffice import REVISION, audit, demo, parameters
 from backoffice.access import users
 from backoffice.api.app import create_app
+from backoffice.cli import up
 from backoffice.context import SYSTEM, Context
 from backoffice.database import Database
 from backoffice.migration import migrate as bring_up
@@ -34,10 +36,12 @@ app = App(
     version=lambda: version("tongbao"),
     result_action="return_value",
 )
+demo_app = App(name="demo", help="The demo institution.")
 user_app = App(name="user", help="Users of the office.")
 audit_app = App(name="audit", help="The audit log.")
 app.command(user_app)
 app.command(audit_app)
+app.command(demo_app)
 
 
 class OfficeError(Exception):
@@ -93,6 +97,53 @@ def serve(*, database_url: Url = None, host: str | None = None, port: int | None
         )
     database = Database.open(settings.database_url, pool_size=settings.pool_size)
     uvicorn.run(create_app(database, settings), host=settings.host, port=settings.port, server_header=False)
+    return 0
+
+
+@app.command(name="up")
+def up_command(
+    *,
+    data_dir: Path = Path("data"),
+    host: str | None = None,
+    port: int | None = None,
+    demo: Annotated[bool, Parameter(name="--demo", negative="--no-demo")] = True,
+) -> int:
+    """Run a server and an office on this machine, with their own PostgreSQL; what `make run` does.
+
+    Until SIGTERM or Ctrl-C. The first start makes everything that is missing and, unless --no-demo, a demo institution.
+
+    Exit codes: 0 stopped, 1 something does not start, 2 wrong usage, else that of the server.
+
+    Parameters
+    ----------
+    data_dir
+        Directory for everything: PostgreSQL, the log, snapshots, keys.
+    host
+        Address of the HTTP port [default: 127.0.0.1].
+    port
+        HTTP port [default: 7480].
+    demo
+        Make a demo institution, unless somebody works here already.
+    """
+    return up.up(data_dir, host=host, port=port, demo=demo)
+
+
+@demo_app.command
+def reset(*, data_dir: Path = Path("data")) -> int:
+    """Delete the demo institution with its ledger; `make run` makes a new one. Stop it first.
+
+    Exit codes: 0 deleted, 2 no demo is there, or it runs.
+
+    Parameters
+    ----------
+    data_dir
+        Directory of the demo.
+    """
+    if up.running(data_dir):
+        raise OfficeError(f"{data_dir} is in use: stop it first")
+    if not demo.remove(data_dir):
+        raise OfficeError(f"{data_dir} is no demo's; nothing was touched")
+    print(f"{data_dir} is gone")
     return 0
 
 
@@ -211,7 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; what the user can cause ends in one line."""
     try:
         return int(app(arguments) or 0)
-    except OfficeError as error:
+    except (OfficeError, up.UpError) as error:
         words, code = str(error), error.code
     except SettingError as error:
         words, code = str(error), 2
