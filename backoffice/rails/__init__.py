@@ -1,1 +1,1 @@
-"""Payment rails: adapters to the outside, their callbacks, and simulated rails to try them with."""
+"""Payment rails: what is told to them and by them, their files, and reconciliation. A simulated one, too."""
