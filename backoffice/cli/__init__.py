@@ -42,6 +42,7 @@ audit_app = App(name="audit", help="The audit log.")
 app.command(user_app)
 app.command(audit_app)
 app.command(demo_app)
+app.command("backoffice.cli.rail:app", name="rail", help="Payment rails: simulated ones, keys, reconciliation.")
 
 
 class OfficeError(Exception):
