@@ -29,6 +29,10 @@ class Settings:
     idle_minutes: int = setting(30, "Time without a request after which a session ends.", least=1, most=1_440)
     failures_max: int = setting(5, "Wrong passwords or codes in a row after which a user is locked.", least=1, most=100)
     lock_minutes: int = setting(15, "How long a user stays locked.", least=1, most=10_080)
+    oidc_issuer: str = setting("", "OpenID Connect provider whose identity tokens open sessions; none without.")
+    oidc_audience: str = setting("", "Client id that the provider's tokens must be made for.")
+    rate_user: str = setting("1200/minute", "Requests of one user; `none` for no limit.")
+    rate_address: str = setting("60/minute", "Logons from one address; `none` for no limit.")
     pool_size: int = setting(10, "Connections to PostgreSQL.", least=1, most=200)
 
     @classmethod

@@ -108,7 +108,7 @@ async def change(
         update(users).where(users.c.user_id == user_id).values(**values).returning(users)
     )
     if set(row["roles"]) - set(values.get("roles", row["roles"])) or active is False:
-        await context.connection.execute(delete(sessions).where(sessions.c.user_id == user_id))
+        await end_sessions(context, user_id)
     await audit.record(context, "users.change", f"user:{row['name']}", {key: values[key] for key in values})
     return shown(rows_of(made)[0])
 
@@ -162,6 +162,12 @@ async def log_on(
         await audit.record(context, "session.refused", f"user:{name}", {"why": "wrong", "locked": locked})
         return Problem(Code.LOGON_REFUSED)
     await context.connection.execute(update(users).where(users.c.user_id == row["user_id"]).values(**values))
+    return await open_session(context, settings, row, {})
+
+
+async def open_session(context: Context, settings: Settings, row: dict[str, Any], how: dict[str, Any]) -> Session:
+    """Open a session for a user (a row of the table) who has shown who they are."""
+    at = context.clock()
     token = secrets.token_urlsafe(TOKEN_BYTES)
     ends_at = at + timedelta(minutes=settings.session_minutes)
     address = context.actor.address
@@ -170,8 +176,13 @@ async def log_on(
             token_hash=_hash(token), user_id=row["user_id"], address=address, created_at=at, seen_at=at, ends_at=ends_at
         )
     )
-    await audit.record(context, "session.begin", f"user:{name}")
+    await audit.record(context, "session.begin", f"user:{row['name']}", how)
     return Session(token, shown(row), ends_at)
+
+
+async def end_sessions(context: Context, user_id: int) -> None:
+    """End all sessions of a user."""
+    await context.connection.execute(delete(sessions).where(sessions.c.user_id == user_id))
 
 
 async def actor_of(context: Context, settings: Settings, token: str) -> Actor:

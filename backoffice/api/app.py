@@ -5,11 +5,13 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
+import asyncpg
 import structlog
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 
 from backoffice import REVISION, background
@@ -68,6 +70,7 @@ def create_app(database: Database, settings: Settings, *, clock: Callable[[], da
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(DBAPIError, _database)
     app.add_exception_handler(Exception, _internal)
     return app
 
@@ -79,6 +82,8 @@ def respond(request: Request, problem: Problem) -> JSONResponse:
     headers = {"Content-Language": language}
     if problem.code.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
+    if "retry_after" in problem.more:
+        headers["Retry-After"] = str(problem.more["retry_after"])
     return JSONResponse(document, problem.code.status, headers, media_type=PROBLEM_JSON)
 
 
@@ -106,6 +111,15 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     response = respond(request, Problem(code))
     response.headers.update(error.headers or {})  # Allow
     return response
+
+
+async def _database(request: Request, error: Exception) -> JSONResponse:
+    """Data that PostgreSQL cannot take (a NUL in a text, a number beyond 64 bits) is the caller's, all else is ours."""
+    assert isinstance(error, DBAPIError)
+    cause = error.orig.__cause__ if error.orig is not None else None
+    if isinstance(cause, asyncpg.DataError):
+        return respond(request, Problem(Code.INVALID, "a text or a number of the request cannot be stored"))
+    return await _internal(request, error)
 
 
 async def _internal(request: Request, error: Exception) -> JSONResponse:

@@ -17,6 +17,8 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse
 
 from backoffice.access import users
+from backoffice.access.oidc import provider_of
+from backoffice.access.rates import ADDRESS, USER, Rates
 from backoffice.context import Actor, Context
 from backoffice.database import Database
 from backoffice.idempotency import fingerprint, once
@@ -39,11 +41,13 @@ class Office:
         self.settings = settings
         self.clock = clock
         self.gateway = Gateway(database, client_for(settings), clock=clock)
+        self.rates = Rates(settings)
+        self.provider = provider_of(settings, clock)
 
 
-def needs(permission: str) -> dict[str, Any]:
-    """Say in a route's OpenAPI entry what one must be allowed to do."""
-    return {"x-permission": permission}
+def needs(permission: str, *, limited: bool = False) -> dict[str, Any]:
+    """Say in a route's OpenAPI entry what one must be allowed to do; `limited`: its requests count per address."""
+    return {"x-permission": permission} | ({"x-rate-limited": "address"} if limited else {})
 
 
 def office_of(request: Request) -> Office:
@@ -60,10 +64,13 @@ def token_of(request: Request) -> str:
     return token
 
 
-def known(request: Request) -> None:
+async def known(request: Request) -> None:
     """Refuse who has no token before the body is looked at; whether the token is good, `work` finds out."""
     route = request.scope.get("route")
-    if route is not None and (route.openapi_extra or {}).get("x-permission") != PUBLIC:
+    extra = (route.openapi_extra or {}) if route is not None else {}
+    if extra.get("x-rate-limited"):
+        await office_of(request).rates.count(ADDRESS, request.client.host if request.client else "")
+    if route is not None and extra.get("x-permission") != PUBLIC:
         token_of(request)
 
 
@@ -78,6 +85,7 @@ async def work(request: Request) -> AsyncIterator[Context]:
         context = Context(connection, nobody, office.clock)
         if permission != PUBLIC:
             actor = await users.actor_of(context, office.settings, token_of(request))
+            await office.rates.count(USER, actor.name)
             context = Context(connection, actor, office.clock)
             if permission != SESSION:
                 context.need(permission)

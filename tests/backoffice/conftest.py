@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ pytest.importorskip("fastapi")
 
 from backoffice import parameters
 from backoffice.access import users
+from backoffice.access.oidc import provider_of
+from backoffice.access.rates import Rates
 from backoffice.api.app import PREFIX, create_app
 from backoffice.context import SYSTEM, Context
 from backoffice.database import Database
@@ -73,7 +76,9 @@ class Office:
 
     def __init__(self, dsn: str, engine: str = "") -> None:
         self.dsn = dsn
-        self.settings = Settings(database_url=dsn, engine=engine) if engine else Settings(database_url=dsn)
+        self.settings = Settings(
+            database_url=dsn, rate_address="none", rate_user="none", **({"engine": engine} if engine else {})
+        )
         self.database = Database.open(dsn, pool_size=5)
         self.time = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
         app = create_app(self.database, self.settings, clock=lambda: self.time)
@@ -85,6 +90,14 @@ class Office:
 
     def pass_by(self, **parts: float) -> None:
         self.time += timedelta(**parts)
+
+    def use(self, **settings: Any) -> None:
+        """Go on with other settings; what is derived from them is made anew."""
+        self.settings = replace(self.settings, **settings)
+        state = self.app.state.office
+        state.settings = self.settings
+        state.rates = Rates(self.settings)
+        state.provider = provider_of(self.settings, lambda: self.time)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Context]:

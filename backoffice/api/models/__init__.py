@@ -57,6 +57,14 @@ class LogonIn(In):
     code: str = Field("", max_length=10, description="One-time code, for users who have switched them on.")
 
 
+class IdentityLogonIn(In):
+    token: str = Field(min_length=16, max_length=16_384, description="Identity token of the provider (a JWT).")
+
+
+class IdentityIn(In):
+    subject: str = Field(min_length=1, max_length=255, description="`sub` of the provider.")
+
+
 class UserOut(Out):
     user_id: int
     name: str

@@ -4,11 +4,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from backoffice.access import users
+from backoffice.access import oidc, users
 from backoffice.access.permissions import permissions_of
 from backoffice.api.models import (
     CodesIn,
     CodesOut,
+    IdentityIn,
+    IdentityLogonIn,
     LogonIn,
     MeOut,
     SessionOut,
@@ -31,20 +33,54 @@ from backoffice.api.working import (
     versioned,
     work,
 )
-from backoffice.problems import Problem
+from backoffice.problems import Code, Problem
 
 router = APIRouter(tags=["access"])
 
 
-@router.post("/sessions", response_model=SessionOut, status_code=201, openapi_extra=needs(PUBLIC))
+@router.post("/sessions", response_model=SessionOut, status_code=201, openapi_extra=needs(PUBLIC, limited=True))
 async def log_on(request: Request, body: LogonIn) -> dict[str, Any]:
     """Log on. Failures are counted, and enough of them lock the user for a while."""
     async with work(request) as context:
         found = await users.log_on(context, office_of(request).settings, **body.model_dump())
     if isinstance(found, Problem):
         raise found
-    permissions = sorted(permissions_of(found.user["roles"]))
-    return {"token": found.token, "ends_at": found.ends_at, "user": found.user, "permissions": permissions}
+    return _told(found)
+
+
+@router.post(
+    "/sessions/identity", response_model=SessionOut, status_code=201, openapi_extra=needs(PUBLIC, limited=True)
+)
+async def log_on_by_identity(request: Request, body: IdentityLogonIn) -> dict[str, Any]:
+    """Log on with an identity token of the provider that this office trusts; a token opens one session."""
+    office = office_of(request)
+    if office.provider is None:
+        raise Problem(Code.STATE, "no identity provider is configured")
+    claims = await office.provider.claims(body.token)
+    async with work(request) as context:
+        found = await oidc.log_on(context, office.settings, claims, body.token)
+    if isinstance(found, Problem):
+        raise found
+    return _told(found)
+
+
+def _told(session: users.Session) -> dict[str, Any]:
+    permissions = sorted(permissions_of(session.user["roles"]))
+    return {"token": session.token, "ends_at": session.ends_at, "user": session.user, "permissions": permissions}
+
+
+@router.put("/users/{user_id}/identity", status_code=204, openapi_extra=needs("users.manage"))
+async def tie_identity(request: Request, user_id: int, body: IdentityIn) -> None:
+    """Tie a user to a subject of the identity provider."""
+    async with work(request) as context:
+        await oidc.tie(context, user_id, office_of(request).settings.oidc_issuer, body.subject)
+
+
+@router.delete("/users/{user_id}/identity", status_code=204, openapi_extra=needs("users.manage"))
+async def untie_identity(request: Request, user_id: int) -> None:
+    """End that tie, and the user's sessions."""
+    async with work(request) as context:
+        await oidc.untie(context, user_id)
 
 
 @router.delete("/sessions/current", status_code=204, openapi_extra=needs(SESSION))
