@@ -73,7 +73,7 @@ async def open_(
 async def get(context: Context, number: str, *, lock: bool = False) -> dict[str, Any]:
     """One account by its number; Problem when there is none. `lock`: nobody changes it until the commit."""
     query = select(accounts).where(accounts.c.number == number)
-    found = rows_of(await context.connection.execute(query.with_for_update() if lock else query))
+    found = rows_of(await context.connection.execute(query.with_for_update(key_share=True) if lock else query))
     if not found:
         raise Problem(Code.NOT_FOUND, f"there is no account {number}")
     return found[0]
@@ -82,7 +82,7 @@ async def get(context: Context, number: str, *, lock: bool = False) -> dict[str,
 async def by_id(context: Context, account_id: int, *, lock: bool = False) -> dict[str, Any]:
     """One account by the engine's number; Problem when there is none."""
     query = select(accounts).where(accounts.c.account_id == account_id)
-    found = rows_of(await context.connection.execute(query.with_for_update() if lock else query))
+    found = rows_of(await context.connection.execute(query.with_for_update(key_share=True) if lock else query))
     if not found:
         raise Problem(Code.NOT_FOUND, f"there is no account {account_id}")
     return found[0]
