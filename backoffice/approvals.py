@@ -2,7 +2,8 @@
 
 A kind of request registers what its approval does and which permission deciding needs. The work of an approval runs in
 the transaction that records the decision: both happen or neither. That maker and checker are two persons is a
-constraint of the database; that a request is decided once follows from the lock of its row.
+constraint of the database; that a request is decided once follows from the lock of its row. What a kind has made ready
+before the decision it takes back when the answer is no, in that transaction, too.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -29,6 +30,8 @@ class Kind:
     permission: str
     """To decide."""
     execute: Execute
+    refused: Execute | None = None
+    """Undoes what stood ready, when it is rejected or withdrawn."""
 
 
 KINDS: Final[dict[str, Kind]] = {}
@@ -61,7 +64,8 @@ async def decide(context: Context, approval_id: int, *, approve: bool, reason: s
         raise Problem(Code.SAME_PERSON, "who asks does not decide")
     if not approve and not reason.strip():
         raise Problem(Code.INVALID, "reason: say why it is rejected")
-    result = await kind.execute(context, row["payload"]) if approve else None
+    work = kind.execute if approve else kind.refused
+    result = await work(context, row["payload"]) if work is not None else None
     return await _settle(
         context, row, "approved" if approve else "rejected", reason=reason, result=result, checker=context.user_id
     )
@@ -72,6 +76,9 @@ async def withdraw(context: Context, approval_id: int) -> dict[str, Any]:
     row = await _open(context, approval_id)
     if row["maker"] != context.user_id:
         raise Problem(Code.NOT_PERMITTED, "only who asked can withdraw")
+    refused = KINDS[row["kind"]].refused
+    if refused is not None:
+        await refused(context, row["payload"])
     return await _settle(context, row, "withdrawn")
 
 
