@@ -43,7 +43,8 @@ def rules() -> Iterator[Rule]:
             )
 
 
-def _on(day: date) -> Any:
+def on(day: date) -> Any:
+    """Give the condition that a row holds on a day."""
     return and_(parameters.c.valid_from <= day, or_(parameters.c.valid_to.is_(None), parameters.c.valid_to >= day))
 
 
@@ -61,7 +62,7 @@ async def seed(context: Context) -> int:
 async def value(context: Context, name: str, day: date, scope: str = "") -> Any:
     """Give the value on a day: of the scope if it has one of its own, else of all. Problem when there is none."""
     query = select(parameters.c.scope, parameters.c.value).where(
-        parameters.c.name == name, parameters.c.scope.in_({"", scope}), _on(day)
+        parameters.c.name == name, parameters.c.scope.in_({"", scope}), on(day)
     )
     found = {row["scope"]: row["value"] for row in rows_of(await context.connection.execute(query))}
     if not found:

@@ -1,2 +1,93 @@
--- Nothing yet.
-SELECT 1;
+-- A payment: money that comes in, goes out or moves. What has happened to it stands in payment_events; the state and
+-- the amounts here are what its applied events make of it (backoffice/payments/states.py).
+CREATE SEQUENCE office.payment_ids;
+CREATE TABLE office.payments (
+    payment_id     bigint PRIMARY KEY,
+    number         text NOT NULL UNIQUE,
+    kind           text NOT NULL CHECK (kind IN
+                   ('deposit', 'withdrawal', 'transfer', 'bulk_item', 'standing', 'card', 'wallet', 'qr', 'fee')),
+    operation      text NOT NULL,               -- for fees and limits: transfer, transfer_out, transfer_in, …
+    channel        text NOT NULL,               -- counter, online, mobile, api, file, standing, or the rail it came by
+    mode           text NOT NULL CHECK (mode IN ('direct', 'held', 'asked')),  -- backoffice/payments/service.py
+    state          text NOT NULL DEFAULT 'created' CHECK (state IN ('created', 'authorised', 'declined', 'captured',
+                   'voided', 'expired', 'partly_refunded', 'refunded', 'reversed')),
+    currency       text NOT NULL,
+    ordered_minor  bigint NOT NULL CHECK (ordered_minor > 0),
+    authorised_minor bigint NOT NULL DEFAULT 0,
+    captured_minor bigint NOT NULL DEFAULT 0,
+    refunded_minor bigint NOT NULL DEFAULT 0,
+    fee_minor      bigint NOT NULL DEFAULT 0 CHECK (fee_minor >= 0),
+    from_account   bigint REFERENCES office.accounts,
+    to_account     bigint REFERENCES office.accounts,
+    debit_id       bigint NOT NULL,             -- the engine's accounts: a customer's, or the institution's own
+    credit_id      bigint NOT NULL,
+    customer_id    bigint REFERENCES office.customers,   -- whose payment it is
+    outside        jsonb,                       -- the party at another bank; see backoffice/payments/outside.py
+    purpose        text NOT NULL DEFAULT '',
+    reference      text NOT NULL DEFAULT '',    -- the asker's own; the same one again is the same payment
+    rail           text NOT NULL DEFAULT '',
+    rail_reference text NOT NULL DEFAULT '',
+    cause          text NOT NULL DEFAULT '',    -- what made it: standing:ID/DAY, bulk:ID/ROW
+    business_date  date NOT NULL,
+    value_date     date NOT NULL,
+    send_at        timestamptz,                 -- when the rail is to be asked, if not at once (cut-off)
+    sent_at        timestamptz,                 -- when the rail was asked
+    expires_at     timestamptz,                 -- when a hold is given up
+    hold_id        uuid,                        -- the engine's pending transfers, of the amount and of the fee
+    fee_hold_id    uuid,
+    in_flight      uuid REFERENCES office.posting_groups,   -- planned and not settled: nothing else is done meanwhile
+    reason         text NOT NULL DEFAULT '',
+    detail         jsonb NOT NULL DEFAULT '{}',
+    reversal_of    bigint REFERENCES office.payments,
+    approval_id    bigint REFERENCES office.approvals,
+    use_day        date,                        -- the day on whose limits it counts
+    maker          bigint REFERENCES office.users,
+    branch         text NOT NULL DEFAULT '',
+    version        integer NOT NULL DEFAULT 1,
+    made_at        timestamptz NOT NULL,
+    changed_at     timestamptz NOT NULL,
+    CHECK (0 <= refunded_minor AND refunded_minor <= captured_minor AND captured_minor <= authorised_minor
+           AND authorised_minor <= ordered_minor),
+    CHECK (debit_id <> credit_id),
+    CHECK (from_account IS NOT NULL OR to_account IS NOT NULL)
+);
+CREATE UNIQUE INDEX one_payment_a_reference ON office.payments (channel, reference) WHERE reference <> '';
+CREATE UNIQUE INDEX one_payment_a_cause ON office.payments (cause) WHERE cause <> '';
+CREATE INDEX payments_rail_reference ON office.payments (rail, rail_reference) WHERE rail <> '';
+CREATE INDEX payments_from ON office.payments (from_account, payment_id);
+CREATE INDEX payments_to ON office.payments (to_account, payment_id);
+CREATE INDEX payments_customer ON office.payments (customer_id, payment_id);
+CREATE INDEX payments_day ON office.payments (business_date, payment_id);
+CREATE INDEX payments_open ON office.payments (state, payment_id) WHERE state IN ('created', 'authorised');
+
+-- What has happened to a payment, or is to happen. `planned`: its postings are on their way; `waiting`: too early.
+CREATE TABLE office.payment_events (
+    payment_id   bigint NOT NULL REFERENCES office.payments,
+    place        integer NOT NULL,
+    event_id     text NOT NULL,                 -- the teller's own: who tells twice is seen
+    kind         text NOT NULL CHECK (kind IN
+                 ('authorise', 'decline', 'capture', 'void', 'expire', 'refund', 'reverse')),
+    amount_minor bigint NOT NULL DEFAULT 0 CHECK (amount_minor >= 0),
+    outcome      text NOT NULL DEFAULT 'waiting' CHECK (outcome IN ('waiting', 'planned', 'applied', 'refused')),
+    reason       text NOT NULL DEFAULT '',
+    source       text NOT NULL,                 -- user:ID, system, or rail:NAME
+    group_id     uuid REFERENCES office.posting_groups,
+    at           timestamptz NOT NULL,
+    settled_at   timestamptz,
+    PRIMARY KEY (payment_id, place),
+    UNIQUE (payment_id, event_id),
+    CHECK (outcome <> 'planned' OR group_id IS NOT NULL)
+);
+CREATE UNIQUE INDEX payment_events_group ON office.payment_events (group_id) WHERE group_id IS NOT NULL;
+CREATE INDEX payment_events_waiting ON office.payment_events (payment_id) WHERE outcome = 'waiting';
+
+-- How much of a customer's limits of a day is used, by channel. The row of channel '' holds nothing: it is the lock.
+CREATE TABLE office.payment_use (
+    customer_id  bigint NOT NULL REFERENCES office.customers,
+    day          date NOT NULL,
+    currency     text NOT NULL,
+    channel      text NOT NULL,
+    amount_minor bigint NOT NULL DEFAULT 0 CHECK (amount_minor >= 0),
+    count        bigint NOT NULL DEFAULT 0 CHECK (count >= 0),
+    PRIMARY KEY (customer_id, day, currency, channel)
+);
