@@ -43,6 +43,8 @@ app.command(user_app)
 app.command(audit_app)
 app.command(demo_app)
 app.command("backoffice.cli.rail:app", name="rail", help="Payment rails: simulated ones, keys, reconciliation.")
+app.command("backoffice.cli.payments:reconcile", name="reconcile")
+app.command("backoffice.cli.payments:app", name="payments", help="Payments.")
 
 
 class OfficeError(Exception):
