@@ -29,6 +29,7 @@ from backoffice.database import rows_of
 from backoffice.ledger.tables import posting_groups, postings
 from backoffice.money import CURRENCIES
 from backoffice.payments import agreement as _agreement  # noqa: F401 - registers what is compared
+from backoffice.payments import due as _due  # noqa: F401 - registers what is done beside requests
 from backoffice.payments import service, undo
 from backoffice.payments.events import Row, groups_of
 from backoffice.payments.iso20022.values import Bank, Party
