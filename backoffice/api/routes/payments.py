@@ -64,7 +64,7 @@ async def transfer(request: Request, body: TransferIn) -> Response:
 
 async def _cash(context: Context, body: CashIn, kind: str) -> Row:
     money = body.amount.money("amount")
-    account = await _account(context, "account", body.account)
+    account = await account_named(context, "account", body.account)
     side = "to_account" if kind == "deposit" else "from_account"
     order = Order(
         kind, "counter", money.minor, money.currency, purpose=body.purpose, reference=body.reference,
@@ -75,14 +75,14 @@ async def _cash(context: Context, body: CashIn, kind: str) -> Row:
 
 async def _transfer(context: Context, body: TransferIn) -> Row:
     money = body.amount.money("amount")
-    payer = await _account(context, "from_account", body.from_account)
+    payer = await account_named(context, "from_account", body.from_account)
     common = {"from_account": payer["account_id"], "purpose": body.purpose, "reference": body.reference}
     if (body.to_account is None) == (body.outside is None):
         raise invalid("to_account", "give either this or outside")
     if body.to_account is not None:
         if body.rail:
             raise invalid("rail", "a transfer within the house needs none")
-        payee = await _account(context, "to_account", body.to_account)
+        payee = await account_named(context, "to_account", body.to_account)
         order = Order("transfer", body.channel, money.minor, money.currency, to_account=payee["account_id"], **common)
     else:
         assert body.outside is not None
@@ -97,7 +97,8 @@ async def _transfer(context: Context, body: TransferIn) -> Row:
     return await service.create(context, order)
 
 
-async def _account(context: Context, field: str, number: str) -> Row:
+async def account_named(context: Context, field: str, number: str) -> Row:
+    """Find the account that a body names; Problem that names the field."""
     try:
         return await accounts.get(context, number)
     except Problem:
@@ -156,7 +157,7 @@ async def list_payments(
 ) -> dict[str, Any]:
     """Payments newest first; `day` is a business date. Account numbers of other banks are masked."""  # fmt: skip
     async with work(request) as context:
-        account_id = (await _account(context, "account", account))["account_id"] if account else None
+        account_id = (await account_named(context, "account", account))["account_id"] if account else None
         rows = await service.listed(
             context, account_id=account_id, customer_id=customer, state=state, kind=kind, rail=rail,
             first_day=day or first_day, last_day=day or last_day, before=number_of(cursor), limit=limit + 1,

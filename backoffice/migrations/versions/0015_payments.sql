@@ -91,3 +91,55 @@ CREATE TABLE office.payment_use (
     count        bigint NOT NULL DEFAULT 0 CHECK (count >= 0),
     PRIMARY KEY (customer_id, day, currency, channel)
 );
+
+-- Standing orders: a transfer again and again. Dates by the calendar are nominal; each is paid on the day it rolls to.
+CREATE TABLE office.standing_orders (
+    standing_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    customer_id  bigint NOT NULL REFERENCES office.customers,
+    from_account bigint NOT NULL REFERENCES office.accounts,
+    to_account   bigint REFERENCES office.accounts,
+    outside      jsonb,
+    rail         text NOT NULL DEFAULT '',
+    currency     text NOT NULL,
+    amount_minor bigint NOT NULL CHECK (amount_minor > 0),
+    purpose      text NOT NULL DEFAULT '',
+    every        text NOT NULL CHECK (every IN ('day', 'week', 'month')),
+    step         smallint NOT NULL DEFAULT 1 CHECK (step BETWEEN 1 AND 366),
+    on_day       smallint NOT NULL DEFAULT 1 CHECK (on_day BETWEEN 1 AND 31),
+    roll         text NOT NULL CHECK (roll IN ('none', 'following', 'modified_following', 'preceding')),
+    first_on     date NOT NULL,
+    last_on      date,
+    times        integer CHECK (times > 0),
+    retries      smallint NOT NULL DEFAULT 0 CHECK (retries BETWEEN 0 AND 10),
+    on_failure   text NOT NULL DEFAULT 'skip' CHECK (on_failure IN ('skip', 'stop')),
+    state        text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'stopped', 'finished')),
+    reason       text NOT NULL DEFAULT '',
+    next_on      date,                          -- the next nominal date, and the day on which it is paid
+    next_due     date,
+    runs         integer NOT NULL DEFAULT 0,
+    maker        bigint REFERENCES office.users,
+    version      integer NOT NULL DEFAULT 1,
+    made_at      timestamptz NOT NULL,
+    CHECK ((to_account IS NULL) = (outside IS NOT NULL)),
+    CHECK ((state = 'active') = (next_due IS NOT NULL)),
+    CHECK (last_on IS NULL OR last_on >= first_on)
+);
+CREATE INDEX standing_due ON office.standing_orders (next_due, standing_id) WHERE state = 'active';
+CREATE INDEX standing_customer ON office.standing_orders (customer_id, standing_id);
+CREATE INDEX standing_account ON office.standing_orders (from_account, standing_id);
+
+-- What became of each nominal date. The key keeps a date from being taken up twice; each attempt is a payment.
+CREATE TABLE office.standing_runs (
+    standing_id bigint NOT NULL REFERENCES office.standing_orders,
+    nominal_on  date NOT NULL,
+    due_on      date NOT NULL,
+    attempt     smallint NOT NULL DEFAULT 1,
+    state       text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'paid', 'waiting', 'failed')),
+    payment_id  bigint REFERENCES office.payments,
+    retry_on    date,
+    reason      text NOT NULL DEFAULT '',
+    PRIMARY KEY (standing_id, nominal_on),
+    CHECK ((state = 'waiting') = (retry_on IS NOT NULL))
+);
+CREATE INDEX standing_retries ON office.standing_runs (retry_on) WHERE state = 'waiting';
+CREATE INDEX standing_payments ON office.standing_runs (payment_id);
