@@ -20,6 +20,7 @@ class Code(Enum):
     MALFORMED = (400, "The request cannot be read", "请求无法解析")
     NOT_LOGGED_ON = (401, "Log on first", "请先登录")
     LOGON_REFUSED = (401, "User, password or code is wrong", "用户名、密码或验证码错误")
+    SIGNATURE = (401, "The signature is not good", "签名无效")
     USER_LOCKED = (403, "The user is locked", "用户已锁定")
     NOT_PERMITTED = (403, "You may not do this", "没有权限")
     NOT_FOUND = (404, "There is no such thing", "对象不存在")

@@ -33,6 +33,7 @@ class Settings:
     oidc_audience: str = setting("", "Client id that the provider's tokens must be made for.")
     rate_user: str = setting("1200/minute", "Requests of one user; `none` for no limit.")
     rate_address: str = setting("60/minute", "Logons from one address; `none` for no limit.")
+    rail_keys: str = setting("", "Directory with a file NAME.keys for each payment rail.")
     pool_size: int = setting(10, "Connections to PostgreSQL.", least=1, most=200)
 
     @classmethod
