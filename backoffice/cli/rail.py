@@ -1,15 +1,24 @@
-"""`tongbao-office rail`: simulated rails, keys."""
+"""`tongbao-office rail`: simulated rails, keys, reconciliation."""
 
+from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
 import uvicorn
 from cyclopts import App, Parameter
 
+from backoffice import background
+from backoffice.api.working import Office
+from backoffice.cli import Json, OfficeError, Url, _json, _run, _settings
+from backoffice.context import now
+from backoffice.database import Database
+from backoffice.rails import reconciliation
 from backoffice.rails.planting import Plant
 from backoffice.rails.process import Faults, JournalError, Rail, Setup, create_app
 from backoffice.rails.signing import Keys, new_key_line
 from backoffice.rails.wire import RailKind
+from server.client import ClientError
 
 app = App(name="rail", help="Payment rails: simulated ones, keys, reconciliation.")
 PARTS = 1_000_000
@@ -106,3 +115,63 @@ def make_key(name: str, /) -> int:
     line = new_key_line(name)
     print(line, end="")
     return 0
+
+
+@app.command(name="reconcile")
+def reconcile_day(
+    name: str,
+    /,
+    *,
+    day: date,
+    file: Path | None = None,
+    database_url: Url = None,
+    engine: str | None = None,
+    json: Json = False,
+) -> int:
+    """Compare a rail's day with the ledger; what does not agree becomes a work list. Running it again changes nothing.
+
+    Exit codes: 0 nothing is open, 1 database or ledger do not answer, 2 wrong usage, 3 refused (no file, not a sound
+    one, or another one than was taken), 4 there are differences.
+
+    Parameters
+    ----------
+    name
+        card, wallet, qr or interbank.
+    day
+        The rail's day of settlement, like 2026-11-23.
+    file
+        Read the settlement file here instead of asking the rail for it.
+    database_url
+        PostgreSQL of the office [default: OFFICE_DATABASE_URL].
+    engine
+        HOST:PORT of the Tongbao server [default: 127.0.0.1:7420].
+    json
+        Print the report as JSON.
+    """
+    settings = _settings(database_url=database_url, engine=engine)
+    if file is not None:
+        try:
+            given = file.read_bytes()
+        except OSError as error:
+            raise OfficeError(f"--file: {file}: {error.strerror}") from None
+
+    async def work() -> reconciliation.Report:
+        office = Office(Database.open(settings.database_url, pool_size=3), settings, now)
+        try:
+            content = given if file is not None else await reconciliation.fetch(office, name, day)
+            async with background.system(office) as context:
+                return await reconciliation.run(office, context, name, day, content)
+        except ClientError as error:
+            raise OfficeError(f"the ledger does not answer: {error}", 1) from None
+        finally:
+            await office.gateway.stop()
+            await office.database.close()
+
+    report = _run(work())
+    if json:
+        print(_json(asdict(report)))
+    else:
+        words = "taken" if report.new_file else "known already"
+        print(f"{report.rail} {report.day}: {report.rows:,} rows ({words}), {report.matched:,} matched now")
+        print(f"new differences: {report.found:,}, gone: {report.gone:,}, open: {report.differences:,}")
+    return 4 if report.differences else 0

@@ -1,6 +1,7 @@
 """Payment rails: how they are set up, what they are told and tell, reconciliation, settlement."""
 
 import time
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 import structlog
@@ -9,12 +10,16 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from sqlalchemy import select
 
+from backoffice import approvals
 from backoffice.accounts import service as accounts
-from backoffice.api.models import Amount
+from backoffice.api.models import Amount, ApprovalOut
 from backoffice.api.models.payments import PaymentOut
 from backoffice.api.models.rails import (
     CodeIn,
     CodeOut,
+    CorrectionIn,
+    DayIn,
+    DifferencesOut,
     RailChangeIn,
     RailEventsOut,
     RailOrderOut,
@@ -23,6 +28,8 @@ from backoffice.api.models.rails import (
     RailPaymentIn,
     RailsOut,
     RailTestOut,
+    ReportOut,
+    SettlementsOut,
 )
 from backoffice.api.routes.payments import _made as made
 from backoffice.api.working import (
@@ -44,11 +51,12 @@ from backoffice.ledger.chart import own_account
 from backoffice.payments import service as payments
 from backoffice.payments.tables import payments as payment_rows
 from backoffice.problems import Code, Problem, invalid
-from backoffice.rails import codes, inbox, sending, service
+from backoffice.rails import codes, inbox, reconciliation, sending, service, settlement
 from backoffice.rails.adapters import ADAPTERS, SETTLEMENT_LINE
 from backoffice.rails.signing import Call, KeyFileError, SignatureError, verify
 from backoffice.rails.tables import outbox, rail_events
 from backoffice.rails.wire import CALLBACK_BYTES_MAX, CallbackIn, CallbackOut, EventKind, RailKind
+from server.client import ClientError
 
 router = APIRouter(tags=["rails"])
 log = structlog.get_logger("tongbao.office.rails")
@@ -288,3 +296,89 @@ async def ask_again(request: Request, name: Name, reference: Annotated[str, Path
             return RailOrderOut(**row, payment=str(await context.connection.scalar(query))).model_dump(mode="json")
 
         return await retried(request, context, do, 200)
+
+
+# --- reconciliation and settlement ----------------------------------------------------------------
+
+
+@router.post("/rails/{name}/reconciliations", response_model=ReportOut, openapi_extra=needs("rails.manage"))
+async def reconcile(request: Request, name: Name, body: DayIn) -> Response:
+    """Get a day's file from the rail and compare it with the ledger. Needs an Idempotency-Key."""
+    office = office_of(request)
+    async with work(request) as context:
+        await service.get(context, name)
+
+        async def do() -> dict[str, Any]:
+            content = await reconciliation.fetch(office, name, body.day)
+            try:
+                return asdict(await reconciliation.run(office, context, name, body.day, content))
+            except ClientError:
+                raise Problem(Code.LEDGER_AWAY) from None
+
+        return await retried(request, context, do, 200)
+
+
+@router.get("/rails/{name}/differences", response_model=DifferencesOut, openapi_extra=needs("rails.manage"))
+async def list_differences(
+    request: Request,
+    name: Name,
+    *,
+    state: Literal["", "open", "asked", "correcting", "corrected", "accepted", "gone"] = "open",
+    limit: Limit = 50,
+    cursor: str | None = None,
+) -> dict[str, Any]:
+    """The work list, newest first."""
+    async with work(request) as context:
+        await service.get(context, name)
+        rows = await settlement.differences(context, name, state, number_of(cursor), limit + 1)
+    for row in rows:
+        row["amount"] = Amount.of(row["amount_minor"], row["currency"]) if row["currency"] else None
+    return page(rows, limit, lambda row: row["difference_id"])
+
+
+@router.post(
+    "/rails/{name}/differences/{difference_id}/corrections",
+    response_model=ApprovalOut,
+    status_code=202,
+    openapi_extra=needs("rails.manage"),
+)
+async def correct(
+    request: Request, name: Name, difference_id: Annotated[int, Path(ge=1, lt=2**63)], body: CorrectionIn
+) -> Response:
+    """Ask to post a difference against suspense, or to leave it; a second person decides. Needs an Idempotency-Key."""
+    async with work(request) as context:
+
+        async def ask() -> dict[str, Any]:
+            asked = await settlement.ask_correction(context, name, difference_id, body.action, body.reason)
+            return await approvals.get(context, asked["approval_id"])
+
+        return await retried(request, context, ask, 202)
+
+
+@router.get("/rails/{name}/settlements", response_model=SettlementsOut, openapi_extra=needs("rails.manage"))
+async def list_settlements(request: Request, name: Name, limit: Limit = 50) -> dict[str, Any]:
+    """Settlements with a rail, newest day first."""
+    async with work(request) as context:
+        await service.get(context, name)
+        rows = await settlement.settlements(context, name, limit)
+    for row in rows:
+        row["net"] = Amount.of(row["net_minor"], row["currency"])
+        row["fees"] = Amount.of(row["fee_minor"], row["currency"])
+    return {"items": rows}
+
+
+@router.post(
+    "/rails/{name}/settlements",
+    response_model=list[ApprovalOut],
+    status_code=202,
+    openapi_extra=needs("rails.manage"),
+)
+async def settle(request: Request, name: Name, body: DayIn) -> Response:
+    """Ask to settle a day's net over 1011, by currency; a second person decides. Needs an Idempotency-Key."""
+    async with work(request) as context:
+
+        async def ask() -> list[dict[str, Any]]:
+            asked = await settlement.ask_settlement(context, name, body.day)
+            return [await approvals.get(context, each["approval_id"]) for each in asked]
+
+        return await retried(request, context, ask, 202)
