@@ -69,7 +69,7 @@ def simulate(
     failures
         Share of requests that fail: a third undone, a third done, a third done and never answered.
     lost
-        Share of callbacks that never come.
+        Share of callbacks to orders that never come.
     hang
         How long a request is left without an answer, in seconds.
     plant

@@ -67,8 +67,15 @@ class HttpRail:
         )  # fmt: skip
 
     async def decline(self, context: Context, payment: Payment) -> None:
-        """Give up what the other side holds for us; nothing was ordered of a payment that never left."""
-        if payment["mode"] == "asked" and payment["sent_at"] is not None:
+        """Give up what the other side holds for us, unless it has declined itself or was never asked."""
+        if payment["mode"] != "asked" or payment["sent_at"] is None:
+            return
+        theirs = select(func.count()).where(
+            rail_events.c.rail == self.name,
+            rail_events.c.payment == name_at_rail(payment),
+            rail_events.c.kind == EventKind.DECLINE.value,
+        )
+        if not await context.connection.scalar(theirs):
             await self.void(context, payment)
 
     async def capture(self, context: Context, payment: Payment, amount_minor: int) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import structlog
 from sqlalchemy import delete, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import SQLAlchemyError
 
 from backoffice.accounts.tables import accounts
 from backoffice.background import Services, background, system
@@ -87,13 +88,28 @@ async def apply_kept(services: Services, rail: str, event_id: str) -> None:
         await services.gateway.settle(payments.groups_of(row), SETTLE_S)
 
 
+async def apply_soon(services: Services, rail: str, event_id: str) -> bool:
+    """Apply one event now if nothing is in the way; else the worker comes back to it. Whether it has been applied."""
+    try:
+        await apply_kept(services, rail, event_id)
+    except (Problem, SQLAlchemyError) as error:  # a lock that was not to be had in time, for example
+        log.warning("rail_event_left", rail=rail, event_id=event_id, error=type(error).__name__)
+        return False
+    return True
+
+
 async def _apply(context: Context, rail: str, event: EventOut) -> tuple[str, str, int | None]:
     """Give state, reason, and the payment that it is about."""
     payment = await payment_of(context, rail, event.payment)
     if event.kind in {EventKind.CREDIT, EventKind.DEBIT}:
-        if payment is not None:
+        if payment is None:
+            return await _from_outside(context, rail, event)
+        side = "to_account" if event.kind is EventKind.CREDIT else "from_account"
+        known = (payment["channel"], payment["ordered_minor"], payment["currency"], payment[side] is not None)
+        if known == (rail, event.amount_minor, event.currency, True):
             return "repeated", "", payment["payment_id"]
-        return await _from_outside(context, rail, event)
+        await _case(context, rail, event, "is told again with another content", payment)
+        return "conflict", "payment_known", payment["payment_id"]
     if payment is None:
         await _case(context, rail, event, "tells of a payment that is not known here")
         return "refused", "payment_unknown", None
@@ -184,7 +200,7 @@ async def decision(context: Context, rail: str, event_id: str) -> Decision:
     """Say what is answered to a rail that asked us to pay; the same whenever it asks, once it is decided."""
     query = select(rail_events).where(rail_events.c.rail == rail, rail_events.c.event_id == event_id)
     event = rows_of(await context.connection.execute(query))[0]
-    if event["state"] == "refused":
+    if event["state"] in {"refused", "conflict"}:
         return Decision(False, event["reason"])
     if event["payment_id"] is None:
         return Decision(None)
@@ -219,10 +235,7 @@ async def apply_what_is_left(services: Services) -> bool:
         query = select(rail_events.c.rail, rail_events.c.event_id).where(rail_events.c.state == "new")
         left = rows_of(await context.connection.execute(query.order_by(rail_events.c.seq).limit(PORTION)))
     for row in left:
-        try:
-            await apply_kept(services, row["rail"], row["event_id"])
-        except Problem as problem:  # a lock that was not to be had, for example; the others go on
-            log.warning("rail_event_left", rail=row["rail"], event_id=row["event_id"], error=str(problem))
+        await apply_soon(services, row["rail"], row["event_id"])
     return False
 
 

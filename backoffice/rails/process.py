@@ -55,7 +55,7 @@ class Faults:
     failures_ppm: int = 0
     """Of requests: a third is refused undone, a third done and then failed, a third done and never answered."""
     lost_ppm: int = 0
-    """Of callbacks: never sent. The office finds out by asking."""
+    """Of callbacks that answer an order: never sent. The office finds out by asking."""
     hang_s: float = 5.0
     plants: tuple[Plant, ...] = ()
     """What is false in the settlement file."""
@@ -179,7 +179,7 @@ class Rail:
         faults = self.setup.faults
         for event in itertools.islice(self.machine.events, self._queued, None):
             self._queued += 1
-            lost = event.kind is not EventKind.DEBIT and self._by_chance("lost", event.id, faults.lost_ppm)
+            lost = bool(event.reference) and self._by_chance("lost", event.id, faults.lost_ppm)
             if event.id in self._told or lost or not self.setup.callback:
                 continue
             self._push(event, 0)

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from typing import Any, Final
 
+from sqlalchemy import bindparam, select, update
 from sqlalchemy import insert as insert_rows
-from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from backoffice import audit
@@ -30,7 +30,7 @@ from backoffice.payments.reconcile import Difference, Kind, Match, Terms, reconc
 from backoffice.problems import Code, FieldError, Problem, invalid
 from backoffice.rails import books, service
 from backoffice.rails.adapters import ADAPTERS, SETTLEMENT_LINE
-from backoffice.rails.sending import FILE_BYTES_MAX, RailAwayError, RailClient, http_client
+from backoffice.rails.sending import RailAwayError, RailClient, http_client
 from backoffice.rails.tables import rail_differences, rail_files, rail_items, rail_matches
 
 Row = dict[str, Any]
@@ -64,13 +64,12 @@ async def fetch(services: Services, name: str, day: date) -> bytes:
         raise Problem(Code.STATE, f"rail {name} has no address")
     async with http_client() as http:
         try:
-            client = RailClient(services, row, http)
-            status, content = await client.ask("GET", f"/file?day={day}", bytes_max=FILE_BYTES_MAX)
+            status, content = await RailClient(services, row, http).file(day)
         except RailAwayError as error:
             raise Problem(Code.STATE, f"rail {name} gives no file: {error}") from None
     if status != 200:
         raise Problem(Code.STATE, f"rail {name} gives no file of {day}: status {status}")
-    return bytes(content)
+    return content
 
 
 async def run(services: Services, context: Context, name: str, day: date, content: bytes) -> Report:
@@ -160,19 +159,20 @@ async def _keep_matches(
     places: dict[RailItem, list[Row]] = defaultdict(list)
     for row, item in reversed(open_):
         places[item].append(row)
-    ledger = []
+    marks, ledger = [], []
     for match in matches:
-        reference = match.rail[0].rail_reference
         for item in match.rail:
             row = places[item].pop()
-            at = (rail_items.c.rail == name) & (rail_items.c.file_day == row["file_day"])
-            mark = update(rail_items).where(at & (rail_items.c.place == row["place"]))
-            await context.connection.execute(mark.values(matched=match.rule.value))
+            marks.append({"at_day": row["file_day"], "at_place": row["place"], "rule": match.rule.value})
         ledger += [
             {"transfer_id": other.id, "rail": name, "day": other.day, "rule": match.rule.value,
-             "rail_reference": reference}
+             "rail_reference": match.rail[0].rail_reference}
             for other in match.ledger
         ]  # fmt: skip
+    if marks:
+        at = (rail_items.c.rail == name) & (rail_items.c.file_day == bindparam("at_day"))
+        mark = update(rail_items).where(at & (rail_items.c.place == bindparam("at_place")))
+        await context.connection.execute(mark.values(matched=bindparam("rule")), marks)
     if ledger:
         await context.connection.execute(insert_rows(rail_matches), ledger)
 

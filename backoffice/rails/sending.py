@@ -7,8 +7,9 @@ undone or booked. Orders of one payment go one after another.
 """
 
 import asyncio
+import json
 import random
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any, Final
 
 import httpx
@@ -38,6 +39,7 @@ FIRST_WAIT_S: Final = 0.2
 WAIT_S_MAX: Final = 60.0
 ANSWER_BYTES_MAX: Final = 262_144
 FILE_BYTES_MAX: Final = 64 * 2**20
+FILE_TIMEOUT_S: Final = 60.0
 
 _DUE = text(
     """
@@ -70,8 +72,15 @@ class RailClient:
         self._rail = rail
         self._http = http
 
-    async def ask(self, method: str, path: str, body: bytes = b"", *, bytes_max: int = ANSWER_BYTES_MAX) -> Any:
+    async def ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
         """Ask; (status, content). Raises RailAwayError when there is no answer, or one that is too long."""
+        return await self._ask(method, path, body, ANSWER_BYTES_MAX, TIMEOUT_S)
+
+    async def file(self, day: date) -> tuple[int, bytes]:
+        """Get a settlement file; (status, content). Raises RailAwayError."""
+        return await self._ask("GET", f"/file?day={day}", b"", FILE_BYTES_MAX, FILE_TIMEOUT_S)
+
+    async def _ask(self, method: str, path: str, body: bytes, bytes_max: int, timeout_s: float) -> tuple[int, bytes]:
         try:
             keys = service.keys_of(self._services.settings, self._rail["name"])
         except KeyFileError as error:
@@ -81,7 +90,7 @@ class RailClient:
         url = self._rail["url"].rstrip("/") + path
         content = bytearray()
         try:
-            async with asyncio.timeout(TIMEOUT_S):
+            async with asyncio.timeout(timeout_s):
                 async with self._http.stream(method, url, content=body, headers=headers) as response:
                     async for part in response.aiter_bytes():
                         content += part
@@ -97,7 +106,7 @@ class RailClient:
             status, content = await self.ask("GET", f"/operations/{row['reference']}")
             if status != 404:
                 return self._answer(row, status, content)
-        body = httpx.Request("POST", "http://x", json=row["body"]).content
+        body = json.dumps(row["body"], ensure_ascii=False).encode()
         return self._answer(row, *await self.ask("POST", "/operations", body))
 
     @staticmethod
@@ -157,7 +166,7 @@ async def _send_one(services: Services, client: RailClient, row: Row) -> None:
         values |= {"answer": answer.model_dump(mode="json"), "last_error": ""}
         await context.connection.execute(_of(row).values(**values))
     for event in answer.events:
-        await inbox.apply_kept(services, row["rail"], event.id)
+        await inbox.apply_soon(services, row["rail"], event.id)
 
 
 def _of(row: Row) -> Any:

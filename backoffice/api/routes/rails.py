@@ -222,7 +222,7 @@ async def callback(request: Request, name: Name) -> Response:
             log.warning("callback_refused", rail=name, why=str(error))
             raise Problem(Code.SIGNATURE) from None
         await inbox.keep(context, name, [event], "callback")
-    await inbox.apply_kept(office, name, event.id)
+    await inbox.apply_soon(office, name, event.id)
     answer = CallbackOut()
     if event.kind is EventKind.DEBIT:
         async with system(office) as context:
@@ -307,9 +307,10 @@ async def reconcile(request: Request, name: Name, body: DayIn) -> Response:
     office = office_of(request)
     async with work(request) as context:
         await service.get(context, name)
+    content = await reconciliation.fetch(office, name, body.day)  # no transaction waits for the rail
+    async with work(request) as context:
 
         async def do() -> dict[str, Any]:
-            content = await reconciliation.fetch(office, name, body.day)
             try:
                 return asdict(await reconciliation.run(office, context, name, body.day, content))
             except ClientError:

@@ -370,6 +370,17 @@ async def test_what_cannot_be_is_work_for_a_person(teller: Teller, history: list
     assert await count_of_cases(office) == 1
 
 
+async def test_money_under_a_name_that_is_known(teller: Teller) -> None:
+    """The same payment again under a new event is nothing new; another sum or direction is work for a person."""
+    office = teller.office
+    payee = await account(office)
+    there = {"account": payee["number"]}
+    for id_, kind, minor in (("e1", "credit", 700), ("e2", "credit", 700), ("e3", "credit", 701), ("e4", "debit", 700)):
+        assert (await teller.tell("card", event("O1", id_, kind, minor, instrument=there))).status_code == 200
+    assert [row["state"] for row in await told(office, "card")] == ["applied", "repeated", "conflict", "conflict"]
+    assert (await balance(office, payee), await count_of_cases(office)) == (700, 2)
+
+
 async def test_a_callback_in_another_currency(teller: Teller) -> None:
     office = teller.office
     payer = await account(office, 10_000)
