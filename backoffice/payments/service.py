@@ -14,7 +14,7 @@ use of the limits, accounts, audit log.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import or_, select
@@ -53,7 +53,8 @@ class Order:
 
     `counted`: whether it uses the payer's limits. `two_persons`: whether the amount may call for a second person.
     `cause`: what made it (a standing order's day, a row of a file); one payment each. `fee_minor`: None as the rules
-    say. `reference`: the asker's own, once per channel.
+    say. `reference`: the asker's own, once per channel. `use_day`: counted already, as a part of a file on that day.
+    `send_at`: the rail is not asked before.
     """
 
     kind: str
@@ -73,6 +74,8 @@ class Order:
     counted: bool = True
     two_persons: bool = True
     detail: Mapping[str, Any] | None = None
+    use_day: date | None = None
+    send_at: datetime | None = None
 
     @property
     def operation(self) -> str:
@@ -95,7 +98,7 @@ class Order:
             raise invalid("from_account", "no customer's account takes part")
         if self.from_account == self.to_account:
             raise invalid("to_account", "is the account that pays")
-        if self.mode != "direct" and not self.rail:
+        if self.mode != "direct" and not self.rail and self.operation != "transfer":
             raise invalid("rail", "a payment that is held needs one")
         if len(self.purpose) > TEXT_MAX:
             raise invalid("purpose", f"has more than {TEXT_MAX} characters")
@@ -239,7 +242,9 @@ def _clearing(rail: str, ledger: int) -> tuple[int, int, int]:
 def _times(order: Order, rules: Rules, today: date, now: Any) -> dict[str, Any]:
     """Say on which day it counts, and when the rail is asked. The house's day is never before the business date."""
     times: dict[str, Any] = {"business_date": today, "value_date": today}
-    if order.mode != "direct":
+    if order.use_day is not None:
+        times["use_day"] = order.use_day
+    if order.mode != "direct" and order.rail:
         times["expires_at"] = now + timedelta(hours=rules.hold_hours(order.rail))
     # What came by a rail is at work there already.
     hours = rules.hours(order.rail, order.channel) if order.channel != order.rail else None
@@ -251,6 +256,8 @@ def _times(order: Order, rules: Rules, today: date, now: Any) -> dict[str, Any]:
             times["send_at"] = placed.sent_at
             if "expires_at" in times:
                 times["expires_at"] += placed.sent_at - now
+    if order.send_at is not None:
+        times["send_at"] = max(order.send_at, times.get("send_at", order.send_at))
     return times
 
 

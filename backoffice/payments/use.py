@@ -65,6 +65,6 @@ async def give_back(context: Context, payment: Mapping[str, Any]) -> None:
     )
     less = {
         "amount_minor": payment_use.c.amount_minor - payment["ordered_minor"],
-        "count": payment_use.c.count - 1,
+        "count": payment_use.c.count - (0 if payment["kind"] == "bulk_item" else 1),  # a file counts once
     }
     await context.connection.execute(update(payment_use).where(at).values(**less))

@@ -143,3 +143,55 @@ CREATE TABLE office.standing_runs (
 );
 CREATE INDEX standing_retries ON office.standing_runs (retry_on) WHERE state = 'waiting';
 CREATE INDEX standing_payments ON office.standing_runs (payment_id);
+
+-- Files of payments (pain.001). What was wrong with the file as a whole stands in `reasons`; then nothing of it counts.
+CREATE TABLE office.bulk_batches (
+    batch_id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    customer_id bigint REFERENCES office.customers,
+    message     text NOT NULL,
+    message_id  text NOT NULL,
+    created_at  text NOT NULL,
+    sender      text NOT NULL,
+    digest      text NOT NULL,
+    linked      boolean NOT NULL,               -- all items or none
+    rail        text NOT NULL,                  -- for items to other banks
+    state       text NOT NULL CHECK (state IN
+                ('refused', 'waiting', 'rejected', 'running', 'capturing', 'undoing', 'done')),
+    reasons     jsonb NOT NULL DEFAULT '[]',
+    items       integer NOT NULL,
+    accepted    integer NOT NULL,
+    totals      jsonb NOT NULL DEFAULT '{}',    -- of what is accepted, by currency, minor units
+    approval_id bigint REFERENCES office.approvals,
+    use_day     date,
+    maker       bigint REFERENCES office.users,
+    version     integer NOT NULL DEFAULT 1,
+    made_at     timestamptz NOT NULL,
+    done_at     timestamptz
+);
+-- A message comes once; one that was refused as a whole may be sent again.
+CREATE UNIQUE INDEX one_batch_a_message ON office.bulk_batches (customer_id, message_id)
+    WHERE state NOT IN ('refused', 'rejected');
+CREATE INDEX bulk_batches_open ON office.bulk_batches (batch_id) WHERE state IN ('running', 'capturing', 'undoing');
+CREATE TABLE office.bulk_items (
+    batch_id     bigint NOT NULL REFERENCES office.bulk_batches,
+    place        integer NOT NULL,
+    line         integer NOT NULL,
+    group_name   text NOT NULL,                 -- PmtInfId
+    instruction_id text NOT NULL,
+    end_to_end_id text NOT NULL,
+    uetr         text NOT NULL,
+    state        text NOT NULL CHECK (state IN ('refused', 'ready', 'open', 'held', 'paid', 'failed')),
+    reasons      jsonb NOT NULL DEFAULT '[]',
+    amount_minor bigint,
+    currency     text NOT NULL DEFAULT '',
+    day          date,
+    from_account bigint REFERENCES office.accounts,
+    to_account   bigint REFERENCES office.accounts,
+    outside      jsonb,
+    remittance   text NOT NULL DEFAULT '',
+    payment_id   bigint REFERENCES office.payments,
+    reason       text NOT NULL DEFAULT '',
+    PRIMARY KEY (batch_id, place)
+);
+CREATE INDEX bulk_items_ready ON office.bulk_items (batch_id, day, place) WHERE state = 'ready';
+CREATE INDEX bulk_items_state ON office.bulk_items (batch_id, state, place);

@@ -88,7 +88,9 @@ async def settled(office: Office, number: str) -> Any:
 
 
 async def balance(office: Office, row: Mapping[str, Any]) -> int:
-    return (await office.gateway.balances([row["account_id"]]))[row["account_id"]].balance
+    """What is on an account; one that the engine does not have yet has nothing."""
+    found = (await office.gateway.balances([row["account_id"]])).get(row["account_id"])
+    return found.balance if found else 0
 
 
 class PaperRail:
