@@ -1,17 +1,23 @@
-"""Simulated rails as processes, and a client that signs."""
+"""Simulated rails, as processes and in the test's own loop, and a client that signs."""
 
+import asyncio
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 
+from backoffice.rails.planting import Plant
+from backoffice.rails.process import Faults, Rail, Setup, create_app
 from backoffice.rails.signing import Call, Keys, new_key_line, sign
+from backoffice.rails.wire import RailKind
 
 pytest.importorskip("fastapi")
 
@@ -84,3 +90,56 @@ def rail_process(tmp_path: Path) -> Iterator[Any]:
     yield make
     for process in made:
         process.kill()
+
+
+class LocalRail(RailProcess):
+    """The same rail, over HTTP all the same, in the loop of the test: it is there at once. `ask` it from a thread."""
+
+    async def serve(self) -> None:
+        flags = dict(self.flags)
+        shares = {
+            f"{name}_ppm": round(flags.pop(name, 0) * 1_000_000) for name in ("duplicates", "failures", "lost")
+        }  # fmt: skip
+        plants = tuple(Plant(each) for each in flags.pop("plant", ()))
+        faults = Faults(flags.pop("delay", 0.02), hang_s=flags.pop("hang", 5.0), plants=plants, **shares)
+        setup = Setup(
+            RailKind(self.kind), flags.pop("callback", ""), Keys.read(self.keys_path), self.directory,
+            flags.pop("seed", 1), faults=faults,
+        )  # fmt: skip
+        assert not flags
+        self.rail = Rail(setup)
+        self.socket = socket.socket()
+        self.socket.bind(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        config = uvicorn.Config(create_app(self.rail), lifespan="on", log_level="warning")
+        self.server = uvicorn.Server(config)
+        self.task = asyncio.create_task(self.server.serve(sockets=[self.socket]))
+
+    async def end(self) -> None:
+        self.server.should_exit = True
+        await self.task
+        self.socket.close()
+
+    def book(self) -> dict[str, Any]:
+        self.rail.machine.check_invariants()
+        return {
+            name: {"state": str(paid.payment.state), "captured_minor": paid.payment.captured_minor,
+                   "refunded_minor": paid.payment.refunded_minor}
+            for name, paid in self.rail.machine.book.items()
+        }  # fmt: skip
+
+
+@pytest.fixture
+async def rail_here(tmp_path: Path) -> AsyncIterator[Any]:
+    """Makes rails in this loop; ends them with the test."""
+    made: list[LocalRail] = []
+
+    async def make(kind: str, **flags: Any) -> LocalRail:
+        rail = LocalRail(tmp_path, kind, **flags)
+        await rail.serve()
+        made.append(rail)
+        return rail
+
+    yield make
+    for rail in made:
+        await rail.end()

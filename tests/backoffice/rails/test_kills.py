@@ -88,7 +88,7 @@ async def insist_outside(rail: RailProcess, name: str, kind: str, minor: int, nu
 
 @pytest.mark.parametrize(
     ("kills", "each", "seed"),
-    [(4, 10, 1), *(pytest.param(30, 60, seed, marks=pytest.mark.long) for seed in (2, 3))],
+    [(2, 6, 1), *(pytest.param(30, 60, seed, marks=pytest.mark.long) for seed in (2, 3))],
 )
 async def test_killed_at_random_points(
     bank: Office, rail_process: Any, tmp_path: Path, kills: int, each: int, seed: int

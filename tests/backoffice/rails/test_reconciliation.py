@@ -38,11 +38,10 @@ async def house(bank: Office, tmp_path: Path) -> AsyncIterator[tuple[Office, str
         yield bank, address
 
 
-async def paid(house: tuple[Office, str], rail_process: Any, count: int, **flags: Any) -> tuple[Any, list[str]]:
+async def paid(house: tuple[Office, str], rail_here: Any, count: int, **flags: Any) -> tuple[Any, list[str]]:
     """A wallet rail with some payments that are through."""
     office, address = house
-    process = await asyncio.to_thread(
-        rail_process, "wallet", callback=f"{address}/wallet/callbacks", delay=0.01, **flags
+    process = await rail_here("wallet", callback=f"{address}/wallet/callbacks", delay=0.01, **flags
     )  # fmt: skip
     await activate(office, "wallet", process.url)
     payer = await account(office, 1_000_000)
@@ -84,9 +83,9 @@ async def eventually(check: Any) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_nothing_false_nothing_found_and_the_net_is_settled(house: tuple[Office, str], rail_process: Any) -> None:
+async def test_nothing_false_nothing_found_and_the_net_is_settled(house: tuple[Office, str], rail_here: Any) -> None:
     office, _ = house
-    process, numbers = await paid(house, rail_process, 4)
+    process, numbers = await paid(house, rail_here, 4)
     day = today(process)
     first = await reconcile(office, day)
     assert (first["rows"], first["matched"], first["differences"], first["new_file"]) == (4, 4, 0, True)
@@ -114,10 +113,10 @@ async def test_nothing_false_nothing_found_and_the_net_is_settled(house: tuple[O
     assert len(numbers) == 4
 
 
-async def test_exactly_what_was_planted(house: tuple[Office, str], rail_process: Any) -> None:
+async def test_exactly_what_was_planted(house: tuple[Office, str], rail_here: Any) -> None:
     """And a second run makes nothing double; corrections by two persons empty the list and the account."""
     office, _ = house
-    process, _ = await paid(house, rail_process, 6, plant=["missing", "unknown", "amount", "twice"])
+    process, _ = await paid(house, rail_here, 6, plant=["missing", "unknown", "amount", "twice"])
     day = today(process)
     planted = (await asyncio.to_thread(process.ask, "GET", f"/planted?day={day}")).json()
     first = await reconcile(office, day)
@@ -155,9 +154,9 @@ async def test_exactly_what_was_planted(house: tuple[Office, str], rail_process:
         assert set((await context.connection.scalars(query)).all()) == {"closed"}
 
 
-async def test_a_rejected_correction_stays_on_the_list(house: tuple[Office, str], rail_process: Any) -> None:
+async def test_a_rejected_correction_stays_on_the_list(house: tuple[Office, str], rail_here: Any) -> None:
     office, _ = house
-    process, _ = await paid(house, rail_process, 2, plant=["amount"])
+    process, _ = await paid(house, rail_here, 2, plant=["amount"])
     await reconcile(office, today(process))
     (row,) = (await office.ask("ops", "GET", "/rails/wallet/differences")).json()["items"]
     path = f"/rails/wallet/differences/{row['difference_id']}/corrections"
@@ -177,10 +176,10 @@ async def run(office: Office, day: date, content: bytes) -> Any:
         return await reconciliation.run(office.app.state.office, context, "wallet", day, content)
 
 
-async def test_what_comes_a_day_later_is_gone_then(house: tuple[Office, str], rail_process: Any) -> None:
+async def test_what_comes_a_day_later_is_gone_then(house: tuple[Office, str], rail_here: Any) -> None:
     """Posted here before midnight, told by the rail in the next day's file."""
     office, _ = house
-    process, numbers = await paid(house, rail_process, 2)
+    process, numbers = await paid(house, rail_here, 2)
     day = today(process)
     file = read(Format.CSV, (await asyncio.to_thread(process.ask, "GET", f"/file?day={day}")).content)
     early = [item for item in file.items if item.our_reference == numbers[0]]
@@ -195,9 +194,9 @@ async def test_what_comes_a_day_later_is_gone_then(house: tuple[Office, str], ra
     assert (list(states), list(open_items)) == (["gone"], ["reference", "reference"])
 
 
-async def test_a_file_that_is_not_good(house: tuple[Office, str], rail_process: Any) -> None:
+async def test_a_file_that_is_not_good(house: tuple[Office, str], rail_here: Any) -> None:
     office, _ = house
-    process, _ = await paid(house, rail_process, 2)
+    process, _ = await paid(house, rail_here, 2)
     day = today(process)
     content = (await asyncio.to_thread(process.ask, "GET", f"/file?day={day}")).content
     for bad, words in (
@@ -215,10 +214,10 @@ async def test_a_file_that_is_not_good(house: tuple[Office, str], rail_process: 
         assert len((await context.connection.execute(select(rail_matches))).all()) == 2
 
 
-async def test_a_payment_whose_row_is_wrong(house: tuple[Office, str], rail_process: Any) -> None:
+async def test_a_payment_whose_row_is_wrong(house: tuple[Office, str], rail_here: Any) -> None:
     """The books say what is true: a row that says otherwise is found though file and ledger agree."""
     office, _ = house
-    process, numbers = await paid(house, rail_process, 2)
+    process, numbers = await paid(house, rail_here, 2)
     async with office.transaction() as context:
         at = payments.c.number == numbers[0]
         await context.connection.execute(update(payments).where(at).values(refunded_minor=5, state="partly_refunded"))
@@ -232,10 +231,10 @@ async def test_a_payment_whose_row_is_wrong(house: tuple[Office, str], rail_proc
 
 
 async def test_the_command(
-    house: tuple[Office, str], rail_process: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    house: tuple[Office, str], rail_here: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     office, _ = house
-    process, _ = await paid(house, rail_process, 2)
+    process, _ = await paid(house, rail_here, 2)
     day = today(process)
     path = tmp_path / "file.csv"
     path.write_bytes((await asyncio.to_thread(process.ask, "GET", f"/file?day={day}")).content)

@@ -13,7 +13,7 @@ import pytest
 from backoffice.rails.signing import new_key_line
 from tests.backoffice.conftest import Office
 from tests.backoffice.payments.institution import account, balance
-from tests.backoffice.rails.conftest import RailProcess
+from tests.backoffice.rails.conftest import LocalRail
 from tests.backoffice.rails.house import activate, all_payments, orders, row_of, serving, told, turn, until
 from tests.backoffice.rails.test_adapters import count_of_cases, ended
 
@@ -27,18 +27,17 @@ async def house(bank: Office, tmp_path: Path) -> AsyncIterator[tuple[Office, str
         yield bank, address
 
 
-async def start(rail_process: Any, house: tuple[Office, str], kind: str, **flags: Any) -> RailProcess:
+async def start(rail_here: Any, house: tuple[Office, str], kind: str, **flags: Any) -> LocalRail:
     office, address = house
-    process: RailProcess = await asyncio.to_thread(
-        rail_process, kind, callback=f"{address}/{kind}/callbacks", delay=0.01, **flags
+    process: LocalRail = await rail_here(kind, callback=f"{address}/{kind}/callbacks", delay=0.01, **flags
     )  # fmt: skip
     await activate(office, kind, process.url)
     return process
 
 
-async def test_setting_up_and_trying_out(house: tuple[Office, str], rail_process: Any, tmp_path: Path) -> None:
+async def test_setting_up_and_trying_out(house: tuple[Office, str], rail_here: Any, tmp_path: Path) -> None:
     office, _ = house
-    process = await asyncio.to_thread(rail_process, "wallet")
+    process = await rail_here("wallet")
     listed = (await office.ask("teller", "GET", "/rails")).json()["items"]
     assert [(each["name"], each["active"], each["waiting"]) for each in listed] == [
         (name, False, 0) for name in ("card", "interbank", "qr", "wallet")
@@ -74,10 +73,10 @@ def money(text: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("cents", ["00", "51"])
-async def test_paying_and_collecting(house: tuple[Office, str], rail_process: Any, cents: str) -> None:
+async def test_paying_and_collecting(house: tuple[Office, str], rail_here: Any, cents: str) -> None:
     """The rail agrees, or refuses (…51); neither needs a person."""
     office, _ = house
-    await start(rail_process, house, "wallet")
+    await start(rail_here, house, "wallet")
     mine = await account(office, 100_000)
     numbers = []
     for direction in ("pay", "collect"):
@@ -108,30 +107,26 @@ async def test_paying_and_collecting(house: tuple[Office, str], rail_process: An
     assert {each["payment"] for each in events} == {numbers[0]}
 
 
-@pytest.mark.parametrize(
-    ("rail", "change", "field"),
-    [
+async def test_what_is_wrong_names_the_field(office: Office) -> None:
+    await office.add("teller", "teller")
+    mine = await account(office)
+    wrong: list[tuple[str, dict[str, Any], str]] = [
         ("wallet", {"instrument": ""}, "instrument"),
         ("wallet", {"amount": {"amount": "0.00"}}, "amount"),
         ("wallet", {"amount": {"amount": "1.001"}}, "amount"),
         ("wallet", {"account": "12345"}, "account"),
         ("interbank", {}, "outside"),
         ("interbank", {"direction": "collect", "outside": {"name": "X", "account": "1"}}, "outside"),
-    ],
-)
-async def test_what_is_wrong_names_the_field(
-    house: tuple[Office, str], rail: str, change: dict[str, Any], field: str
-) -> None:
-    office, _ = house
-    mine = await account(office)
-    body = {"direction": "pay", "account": mine["number"], "amount": money("1.00"), "instrument": "w"} | change
-    response = await office.ask("teller", "POST", f"/rails/{rail}/payments", body)
-    assert (response.status_code, response.json()["errors"][0]["field"]) == (422, field)
+    ]
+    for rail, change, field in wrong:
+        body = {"direction": "pay", "account": mine["number"], "amount": money("1.00"), "instrument": "w"} | change
+        response = await office.ask("teller", "POST", f"/rails/{rail}/payments", body)
+        assert (response.status_code, response.json()["errors"][0]["field"]) == (422, field), change
 
 
-async def test_one_code_and_many_who_collect_with_it(house: tuple[Office, str], rail_process: Any) -> None:
+async def test_one_code_and_many_who_collect_with_it(house: tuple[Office, str], rail_here: Any) -> None:
     office, _ = house
-    process = await start(rail_process, house, "qr", duplicates=0.5)
+    process = await start(rail_here, house, "qr", duplicates=0.5)
     person = await account(office, 10_000)
     body = {"mode": "customer_presented", "account": person["number"], "most": money("50.00")}
     made = await office.ask("teller", "POST", "/rail-codes", body)
@@ -162,11 +157,11 @@ async def test_one_code_and_many_who_collect_with_it(house: tuple[Office, str], 
     assert await balance(office, person) == 9_300
 
 
-async def test_money_that_came_in_goes_back(house: tuple[Office, str], rail_process: Any) -> None:
+async def test_money_that_came_in_goes_back(house: tuple[Office, str], rail_here: Any) -> None:
     """A refund of what somebody outside has paid: asked for by one, approved by another, done by the rail."""
     office, _ = house
     await office.add("risk", "risk_officer")
-    process = await start(rail_process, house, "wallet")
+    process = await start(rail_here, house, "wallet")
     shop = await account(office)
     asked = {"kind": "credit", "name": "O1", "amount_minor": 700, "instrument": {"account": shop["number"]}}
     await asyncio.to_thread(process.ask, "POST", "/outside", json.dumps(asked).encode())
@@ -189,25 +184,6 @@ async def test_money_that_came_in_goes_back(house: tuple[Office, str], rail_proc
     await until(office, "wallet", back)
     assert await balance(office, shop) == 400
     assert process.book()["O1"] == {"state": "partly_refunded", "captured_minor": 700, "refunded_minor": 300}
-
-
-async def test_a_name_told_again_with_another_content(house: tuple[Office, str], rail_process: Any) -> None:
-    """The rail's own name of a payment twice, with two sums: the second one is nobody's money yet."""
-    office, _ = house
-    process = await start(rail_process, house, "wallet")
-    shop = await account(office)
-    for minor in (700, 800):
-        asked = {"kind": "credit", "name": "O1", "amount_minor": minor, "instrument": {"account": shop["number"]}}
-        await asyncio.to_thread(process.ask, "POST", "/outside", json.dumps(asked).encode())
-        (process.directory / "wallet.jsonl").replace(process.directory / f"wallet-{minor}.jsonl")  # it forgets
-        await asyncio.sleep(0.3)
-        await asyncio.to_thread(process.kill)
-        (process.directory / "wallet.jsonl").unlink(missing_ok=True)
-        process.flags["seed"] = minor
-        await asyncio.to_thread(process.start)
-        await turn(office, "wallet")
-    assert await balance(office, shop) == 700
-    assert await count_of_cases(office) == 1
 
 
 async def test_taking_up_what_was_given_up(house: tuple[Office, str]) -> None:
