@@ -16,6 +16,7 @@ import structlog
 from backoffice.context import SYSTEM, Context
 from backoffice.database import Database
 from backoffice.ledger.gateway import Gateway
+from backoffice.privacy.keyring import Keyring
 from backoffice.settings import Settings
 
 log = structlog.get_logger("tongbao.office.background")
@@ -28,6 +29,7 @@ class Services(Protocol):
     settings: Settings
     gateway: Gateway
     clock: Callable[[], datetime]
+    keyring: Keyring | None
 
 
 Work = Callable[[Services], Awaitable[bool]]
@@ -61,7 +63,7 @@ def background(name: str, *, every_s: float) -> Callable[[Work], Work]:
 async def system(services: Services) -> AsyncIterator[Context]:
     """Open a transaction of the system itself."""
     async with services.database.transaction() as connection:
-        yield Context(connection, SYSTEM, services.clock)
+        yield Context(connection, SYSTEM, services.clock, services.keyring)
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from backoffice.privacy.keyring import KeyFaultError, Keyring
 from backoffice.problems import Code, Problem
 
 
@@ -37,11 +38,20 @@ class Context:
     connection: AsyncConnection
     actor: Actor
     clock: Callable[[], datetime] = now
+    keys: Keyring | None = None
+    """Opens and seals personal data; None where nothing personal is touched."""
 
     def need(self, permission: str) -> None:
         """Raise Problem unless the actor has the permission."""
         if permission not in self.actor.permissions:
             raise Problem(Code.NOT_PERMITTED, f"{permission} is needed", more={"permission": permission})
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keyring. Raises KeyFaultError where there is none: personal data cannot be touched there."""
+        if self.keys is None:
+            raise KeyFaultError("no master key is configured (OFFICE_MASTER_KEY_FILE)")
+        return self.keys
 
     @property
     def user_id(self) -> int:

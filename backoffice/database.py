@@ -45,7 +45,7 @@ class Database:
 
         url = make_url("postgresql+asyncpg://")
         engine = create_async_engine(
-            url, async_creator=connect, pool_size=pool_size, max_overflow=0, pool_pre_ping=True
+            url, async_creator=connect, pool_size=pool_size, max_overflow=0, pool_pre_ping=True, hide_parameters=True
         )
         return cls(engine)
 

@@ -23,6 +23,7 @@ class Settings:
     engine: str = setting("127.0.0.1:7420", "HOST:PORT of the Tongbao server.")
     engine_channel: str = setting("", "Channel to log on as at the server; none for one in --dev mode.")
     engine_key_file: str = setting("", "File with the channel's key.")
+    master_key_file: str = setting("", "File with the master key of personal data (`tongbao-office keys new`).")
     host: str = setting("127.0.0.1", "Address of the HTTP port.")
     port: int = setting(7480, "HTTP port; 0 takes a free one.", least=0, most=65535)
     session_minutes: int = setting(480, "Longest life of a session.", least=1, most=10_080)

@@ -20,6 +20,7 @@ from backoffice.api.routes import routers
 from backoffice.api.working import PUBLIC, Office, known, needs, work
 from backoffice.context import now
 from backoffice.database import Database
+from backoffice.privacy.keyring import KeyFaultError
 from backoffice.problems import Code, FieldError, Problem, language_of
 from backoffice.settings import Settings
 
@@ -36,10 +37,14 @@ def create_app(database: Database, settings: Settings, *, clock: Callable[[], da
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
-        gateway = app.state.office.gateway
+        office = app.state.office
+        if office.keyring is not None:
+            async with database.transaction() as connection:
+                await office.keyring.prepare(connection)
+        gateway = office.gateway
         await gateway.start()
         try:
-            async with background.running(app.state.office):
+            async with background.running(office):
                 yield
         finally:
             await gateway.stop()
@@ -71,6 +76,7 @@ def create_app(database: Database, settings: Settings, *, clock: Callable[[], da
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(DBAPIError, _database)
+    app.add_exception_handler(KeyFaultError, _key_fault)
     app.add_exception_handler(Exception, _internal)
     return app
 
@@ -111,6 +117,11 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     response = respond(request, Problem(code))
     response.headers.update(error.headers or {})  # Allow
     return response
+
+
+async def _key_fault(request: Request, error: Exception) -> JSONResponse:
+    structlog.get_logger().error("key_fault", path=request.url.path, error=str(error))
+    return respond(request, Problem(Code.KEYS_MISSING))
 
 
 async def _database(request: Request, error: Exception) -> JSONResponse:

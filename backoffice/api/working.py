@@ -10,6 +10,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 
 from fastapi import Request
@@ -23,8 +24,9 @@ from backoffice.context import Actor, Context
 from backoffice.database import Database
 from backoffice.idempotency import fingerprint, once
 from backoffice.ledger.gateway import Gateway, client_for
+from backoffice.privacy.keyring import KeyFaultError, Keyring, read_master
 from backoffice.problems import Code, Problem, invalid
-from backoffice.settings import Settings
+from backoffice.settings import SettingError, Settings
 
 PUBLIC: Final = "public"
 """No logon is needed."""
@@ -40,9 +42,20 @@ class Office:
         self.database = database
         self.settings = settings
         self.clock = clock
-        self.gateway = Gateway(database, client_for(settings), clock=clock)
+        self.keyring = keyring_of(settings)
+        self.gateway = Gateway(database, client_for(settings), clock=clock, keys=self.keyring)
         self.rates = Rates(settings)
         self.provider = provider_of(settings, clock)
+
+
+def keyring_of(settings: Settings) -> Keyring | None:
+    """Read the master key that the settings name; None when they name none. Raises SettingError."""
+    if not settings.master_key_file:
+        return None
+    try:
+        return Keyring(read_master(Path(settings.master_key_file)))
+    except KeyFaultError as error:
+        raise SettingError(f"master_key_file: {error}") from None
 
 
 def needs(permission: str, *, limited: bool = False) -> dict[str, Any]:
@@ -82,11 +95,11 @@ async def work(request: Request) -> AsyncIterator[Context]:
     address = request.client.host if request.client else ""
     nobody = Actor(None, "nobody", frozenset(), frozenset(), address=address)
     async with office.database.transaction() as connection:
-        context = Context(connection, nobody, office.clock)
+        context = Context(connection, nobody, office.clock, office.keyring)
         if permission != PUBLIC:
             actor = await users.actor_of(context, office.settings, token_of(request))
             await office.rates.count(USER, actor.name)
-            context = Context(connection, actor, office.clock)
+            context = Context(connection, actor, office.clock, office.keyring)
             if permission != SESSION:
                 context.need(permission)
         yield context

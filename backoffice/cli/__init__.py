@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from backoffice import REVISION, audit, demo, parameters
 from backoffice.access import users
 from backoffice.api.app import create_app
-from backoffice.cli import up
+from backoffice.cli import keys, up
 from backoffice.context import SYSTEM, Context
 from backoffice.database import Database
 from backoffice.migration import migrate as bring_up
@@ -42,6 +42,7 @@ audit_app = App(name="audit", help="The audit log.")
 app.command(user_app)
 app.command(audit_app)
 app.command(demo_app)
+app.command(keys.app)
 app.command("backoffice.cli.rail:app", name="rail", help="Payment rails: simulated ones, keys, reconciliation.")
 app.command("backoffice.cli.payments:reconcile", name="reconcile")
 app.command("backoffice.cli.payments:app", name="payments", help="Payments.")
@@ -98,6 +99,8 @@ def serve(*, database_url: Url = None, host: str | None = None, port: int | None
         raise OfficeError(
             f"the tables are at {found or 'nothing'}, this build works with {REVISION}: tongbao-office migrate"
         )
+    if not settings.master_key_file:
+        raise OfficeError("OFFICE_MASTER_KEY_FILE is not set: `tongbao-office keys new FILE` makes one")
     database = Database.open(settings.database_url, pool_size=settings.pool_size)
     uvicorn.run(create_app(database, settings), host=settings.host, port=settings.port, server_header=False)
     return 0

@@ -23,6 +23,7 @@ from backoffice.api.app import create_app
 from backoffice.context import SYSTEM, Context
 from backoffice.database import Database
 from backoffice.migration import migrate
+from backoffice.privacy.keyring import new_master
 from backoffice.settings import Settings
 
 DATABASE = "office"
@@ -159,9 +160,16 @@ async def _office(
     flags = {"host": host, "port": port, "database_url": dsn}
     if "OFFICE_ENGINE" not in os.environ:
         flags["engine"] = f"127.0.0.1:{engine_port}"
+    if "OFFICE_MASTER_KEY_FILE" not in os.environ:
+        key = home / "master-key"
+        if not key.exists():
+            new_master(key)
+        flags["master_key_file"] = str(key)
     settings = Settings.read(flags)
     database = Database.open(settings.database_url, pool_size=settings.pool_size)
     app = create_app(database, settings)
+    async with database.transaction() as connection:
+        await app.state.office.keyring.prepare(connection)
     if demo:
         await demonstration.seed(app.state.office, home)
     config = uvicorn.Config(app, settings.host, settings.port, server_header=False, log_level="warning")

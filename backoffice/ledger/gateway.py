@@ -16,6 +16,7 @@ from backoffice.context import SYSTEM, Context, now
 from backoffice.database import Database
 from backoffice.ledger import settlement
 from backoffice.ledger.tables import ledger_accounts, posting_groups
+from backoffice.privacy.keyring import Keyring
 from backoffice.settings import SettingError, Settings
 from server.client import AccountView, Client, ClientError, Logon, TransferView
 
@@ -34,6 +35,7 @@ class Gateway:
         *,
         clock: Callable[[], datetime] = now,
         resend_s: float = 1.0,
+        keys: Keyring | None = None,
     ) -> None:
         self._make_client = make_client
         self._client: Client | None = None
@@ -41,6 +43,7 @@ class Gateway:
         self._database = database
         self._clock = clock
         self._resend_s = resend_s
+        self._keys = keys
         self._worker: asyncio.Task[None] | None = None
 
     async def client(self) -> Client:
@@ -73,7 +76,7 @@ class Gateway:
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Context]:
         async with self._database.transaction() as connection:
-            yield Context(connection, SYSTEM, self._clock)
+            yield Context(connection, SYSTEM, self._clock, self._keys)
 
     # --- balances ---------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from backoffice.context import SYSTEM, Context
 from backoffice.database import Database
 from backoffice.ledger import Gateway
 from backoffice.migration import migrate
+from backoffice.privacy.keyring import new_master
 from backoffice.settings import Settings
 from server.journal import PrivatePostgres
 from tests.server.conftest import _run_cluster
@@ -74,10 +75,14 @@ def office_dsn(office_postgres: PrivatePostgres, office_template: str) -> Iterat
 class Office:
     """A running application, people who have logged on, and a clock that a test moves."""
 
-    def __init__(self, dsn: str, engine: str = "") -> None:
+    def __init__(self, dsn: str, key_file: Path, engine: str = "") -> None:
         self.dsn = dsn
         self.settings = Settings(
-            database_url=dsn, rate_address="none", rate_user="none", **({"engine": engine} if engine else {})
+            database_url=dsn,
+            master_key_file=str(key_file),
+            rate_address="none",
+            rate_user="none",
+            **({"engine": engine} if engine else {}),
         )
         self.database = Database.open(dsn, pool_size=5)
         self.time = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
@@ -103,7 +108,11 @@ class Office:
     async def transaction(self) -> AsyncIterator[Context]:
         """Work as the system, beside the API."""
         async with self.database.transaction() as connection:
-            yield Context(connection, SYSTEM, lambda: self.time)
+            yield Context(connection, SYSTEM, lambda: self.time, self.app.state.office.keyring)
+
+    async def prepare(self) -> None:
+        async with self.transaction() as context:
+            await context.keyring.prepare(context.connection)
 
     @property
     def gateway(self) -> Gateway:
@@ -130,13 +139,23 @@ class Office:
         return await self.client.request(method, PREFIX + path, json=body, headers=sent)
 
 
+@pytest.fixture(scope="session")
+def key_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("keys") / "master"
+    new_master(path)
+    return path
+
+
 @pytest.fixture
-async def bank(office_postgres: PrivatePostgres, office_dsn: str, tmp_path: Path) -> AsyncIterator[Office]:
+async def bank(
+    office_postgres: PrivatePostgres, office_dsn: str, key_file: Path, tmp_path: Path
+) -> AsyncIterator[Office]:
     """An office whose gateway works, and an engine of its own in this process: both know nothing yet."""
     name = f"engine_{next(_numbers)}"
     await _execute(office_postgres, f"CREATE DATABASE {name}")
     async with running(settings_for(tmp_path / "engine", database_url=dsn_of(office_postgres, name))) as server:
-        made = Office(office_dsn, f"127.0.0.1:{server.port}")
+        made = Office(office_dsn, key_file, f"127.0.0.1:{server.port}")
+        await made.prepare()
         await made.gateway.start()
         yield made
         await made.client.aclose()
@@ -146,8 +165,9 @@ async def bank(office_postgres: PrivatePostgres, office_dsn: str, tmp_path: Path
 
 
 @pytest.fixture
-async def office(office_dsn: str) -> AsyncIterator[Office]:
-    made = Office(office_dsn)
+async def office(office_dsn: str, key_file: Path) -> AsyncIterator[Office]:
+    made = Office(office_dsn, key_file)
+    await made.prepare()
     yield made
     await made.client.aclose()
     await made.database.close()

@@ -35,6 +35,10 @@ def test_from_nothing_to_an_answer(
     monkeypatch.setenv("OFFICE_DATABASE_URL", empty)
     assert main(["serve", "--port", "0"]) == 2
     assert "tongbao-office migrate" in capsys.readouterr().err
+    key = tmp_path / "master"
+    assert main(["keys", "new", str(key)]) == 0
+    assert main(["keys", "new", str(key)]) == 2
+    assert "File exists" in capsys.readouterr().err
     assert main(["migrate"]) == 0
     assert f"tables: none -> {REVISION}; rules written: " in capsys.readouterr().out
     assert main(["migrate"]) == 0
@@ -48,6 +52,9 @@ def test_from_nothing_to_an_answer(
     assert "password: at least 12 characters" in capsys.readouterr().err
     assert main(["audit", "verify", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"entries": 2, "fault": "", "whole": True}
+    assert main(["serve", "--port", "0"]) == 2
+    assert "OFFICE_MASTER_KEY_FILE is not set" in capsys.readouterr().err
+    monkeypatch.setenv("OFFICE_MASTER_KEY_FILE", str(key))
     answered(tmp_path)
 
 

@@ -1,9 +1,7 @@
 """A small institution for tests: customers with accounts, money on them, and a rail that only writes down."""
 
-import itertools
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import text
@@ -14,20 +12,15 @@ from backoffice.payments import service
 from backoffice.payments.events import groups_of
 from backoffice.payments.service import Order
 from tests.backoffice.conftest import Office
+from tests.backoffice.customers.make import enterprise_body, make, person_body
 
-_NUMBERS = itertools.count(1)
 AT = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 
 
 async def customer(context: Context, kind: str = "person") -> int:
     """A customer of whom nobody asks who it is."""
-    query = text(
-        "INSERT INTO office.customers (kind, status, branch, key_id, sealed, certificate_kind, certificate_index, "
-        "made_at, changed_at) VALUES (:kind, 'active', 'HO', 1, ''::bytea, 'test', :index, :at, :at) "
-        "RETURNING customer_id"
-    )
-    index = sha256(str(next(_NUMBERS)).encode()).digest()
-    return int(await context.connection.scalar(query, {"kind": kind, "index": index, "at": AT}))
+    made = await make(context, person_body() if kind == "person" else enterprise_body())
+    return int(made["customer_id"])
 
 
 async def product(context: Context) -> None:

@@ -42,6 +42,7 @@ class OfficeProcess:
         self.environment = os.environ | {
             "OFFICE_DATABASE_URL": office.dsn, "OFFICE_ENGINE": office.settings.engine,
             "OFFICE_RAIL_KEYS": str(directory), "OFFICE_PORT": str(self.port), "OFFICE_RATE_USER": "none",
+            "OFFICE_MASTER_KEY_FILE": office.settings.master_key_file,
         }  # fmt: skip
         self.process: subprocess.Popen[bytes] | None = None
 
