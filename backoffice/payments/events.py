@@ -100,6 +100,11 @@ async def advance(context: Context, row: Row) -> None:
                 await _work_for_people(context, row, event.id, told["source"], done.reason)
                 continue
             items = postings.of_event(row, event)
+            blocked = await _blocked(context, row, event) if items else ""
+            if blocked:
+                await _mark(context, told, outcome="refused", reason=blocked)
+                await _work_for_people(context, row, event.id, told["source"], blocked)
+                continue
             if items:
                 group = await plan(context, "payments", f"payment:{row['payment_id']}", items)
                 await _mark(context, told, outcome="planned", group_id=group)
@@ -112,6 +117,20 @@ async def advance(context: Context, row: Row) -> None:
             await _apply(context, row, done.payment, told["reason"])
             moved = True
             break
+
+
+async def _blocked(context: Context, row: Row, event: Event) -> str:
+    """Say why money may not go back: the account that it is to return to takes none, or the other one is frozen."""
+    if event.kind not in {Kind.REFUND, Kind.REVERSE}:
+        return ""
+    for account_id, may in ((row["from_account"], accounts.can_receive), (row["to_account"], accounts.can_pay)):
+        if account_id is None:
+            continue
+        try:
+            may(await accounts.by_id(context, account_id))
+        except Problem as problem:
+            return str(problem)
+    return ""
 
 
 @settled_by("payments")

@@ -176,6 +176,9 @@ async def _begin(
             await decline(context, row, f"{side}_account_{account['status']}")
             return
     if order.two_persons and rules.two_persons(order.channel, order.operation, order.amount_minor):
+        if context.actor.user_id is None:
+            await decline(context, row, "second_person_needed")
+            return
         summary = f"{row['kind']} {Money(row['ordered_minor'], row['currency'])} {row['currency']}"
         asked = await approvals.ask(
             context, "payment", f"payment:{row['number']}", summary, {"payment_id": row["payment_id"]}
@@ -344,6 +347,7 @@ async def listed(
     state: str = "",
     kind: str = "",
     rail: str = "",
+    reference: str = "",
     first_day: date | None = None,
     last_day: date | None = None,
     before: int | None = None,
@@ -355,9 +359,10 @@ async def listed(
         query = query.where(or_(payments.c.from_account == account_id, payments.c.to_account == account_id))
     if customer_id is not None:
         query = query.where(payments.c.customer_id == customer_id)
-    for column, wanted in ((payments.c.state, state), (payments.c.kind, kind), (payments.c.rail, rail)):
+    exact = {"state": state, "kind": kind, "rail": rail, "reference": reference}
+    for name, wanted in exact.items():
         if wanted:
-            query = query.where(column == wanted)
+            query = query.where(payments.c[name] == wanted)
     if first_day is not None:
         query = query.where(payments.c.business_date >= first_day)
     if last_day is not None:

@@ -15,7 +15,7 @@ from backoffice.payments import events
 from backoffice.payments.events import Row, lock
 from backoffice.payments.rails_api import rail_of
 from backoffice.payments.service import get, source_of
-from backoffice.payments.states import Event, Kind, State
+from backoffice.payments.states import Event, Kind, Outcome, State
 from backoffice.problems import Code, Problem, invalid
 from server.client import uuid7
 
@@ -87,7 +87,7 @@ async def _reverse(context: Context, payload: Mapping[str, Any]) -> Any:
     row = await lock(context, payload["payment_id"])
     await _reversible(context, row)
     event = Event(f"reverse-{payload['request']}", Kind.REVERSE)
-    await events.tell(context, row, event, source_of(context), payload["reason"])
+    await _tell(context, row, event, payload["reason"])
     return {"payment": row["number"]}
 
 
@@ -98,8 +98,15 @@ async def _refund(context: Context, payload: Mapping[str, Any]) -> Any:
     if row["rail"]:
         await rail_of(row["rail"]).refund(context, row, amount, request)
     else:
-        await events.tell(context, row, Event(request, Kind.REFUND, amount), source_of(context), payload["reason"])
+        await _tell(context, row, Event(request, Kind.REFUND, amount), payload["reason"])
     return {"payment": row["number"]}
+
+
+async def _tell(context: Context, row: Row, event: Event, reason: str) -> None:
+    """What cannot be done leaves the request open, with the reason in the answer."""
+    outcome, words = await events.tell(context, row, event, source_of(context), reason)
+    if outcome is not Outcome.APPLIED:
+        raise Problem(Code.STATE, words or str(outcome), more={"state": row["state"]})
 
 
 approvals.register(approvals.Kind("payment_reversal", "payments.approve", _reverse))

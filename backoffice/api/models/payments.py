@@ -90,6 +90,7 @@ class PaymentOut(Out):
     business_date: date
     value_date: date
     reason: str
+    reason_text: str = Field(description="The reason in words, in the caller's language.")
     detail: dict[str, Any]
     approval_id: int | None = Field(description="Of the second person's decision, if one is needed.")
     settled: bool = Field(description="Nothing of it is on its way to the ledger.")

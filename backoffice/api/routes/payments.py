@@ -10,7 +10,7 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse
 from sqlalchemy import select
 
-from backoffice import approvals
+from backoffice import approvals, audit
 from backoffice.accounts import service as accounts
 from backoffice.accounts.tables import accounts as account_rows
 from backoffice.api.models import Amount, ApprovalOut
@@ -35,8 +35,9 @@ from backoffice.payments.events import Row, groups_of
 from backoffice.payments.iso20022.values import Bank, Party
 from backoffice.payments.outside import masked_account, masked_name, party_of
 from backoffice.payments.rails_api import rail_of
+from backoffice.payments.reasons import text_of
 from backoffice.payments.service import Order
-from backoffice.problems import Problem, invalid
+from backoffice.problems import Problem, invalid, language_of
 
 router = APIRouter(prefix="/payments", tags=["payments"])
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
@@ -124,7 +125,7 @@ async def _answer(request: Request, number: str, status: int, headers: Mapping[s
         await office_of(request).gateway.settle(groups, SETTLE_SECONDS)
     async with work(request) as context:
         row = await service.get(context, number)
-        body = (await shown(context, [row]))[0]
+        body = (await shown(context, [row], _language(request)))[0]
     kept = {name: value for name, value in headers.items() if name == "idempotency-replayed"}
     return JSONResponse(jsonable_encoder(body), status, kept | {"ETag": f'"{row["version"]}"'})
 
@@ -149,6 +150,7 @@ async def list_payments(
     ] = "",
     kind: Literal["", "deposit", "withdrawal", "transfer", "bulk_item", "standing", "card", "wallet", "qr", "fee"] = "",
     rail: Annotated[str, Query(max_length=32)] = "",
+    reference: Annotated[str, Query(max_length=64)] = "",
     day: date | None = None,
     first_day: date | None = None,
     last_day: date | None = None,
@@ -160,18 +162,26 @@ async def list_payments(
         account_id = (await account_named(context, "account", account))["account_id"] if account else None
         rows = await service.listed(
             context, account_id=account_id, customer_id=customer, state=state, kind=kind, rail=rail,
-            first_day=day or first_day, last_day=day or last_day, before=number_of(cursor), limit=limit + 1,
+            reference=reference, first_day=day or first_day, last_day=day or last_day, before=number_of(cursor),
+            limit=limit + 1,
         )  # fmt: skip
-        items = await shown(context, rows[:limit])
+        items = await shown(context, rows[:limit], _language(request))
     answer = page(rows, limit, lambda row: row["payment_id"])
     return answer | {"items": items}
 
 
 @router.get("/{number}", response_model=PaymentDetailOut, openapi_extra=needs("payments.read"))
-async def get_payment(request: Request, number: str) -> dict[str, Any]:
-    """One payment, with what has happened to it and its postings in the ledger."""
+async def get_payment(request: Request, number: str, *, unmask: bool = False) -> dict[str, Any]:
+    """One payment, with what has happened to it and its postings in the ledger.
+
+    `unmask`: the party at another bank in clear; it needs the permission customers.unmask and is audited.
+    """
     async with work(request) as context:
-        return await detailed(context, await service.get(context, number))
+        row = await service.get(context, number)
+        if unmask:
+            context.need("customers.unmask")
+            await audit.record(context, "payments.unmask", f"payment:{number}", {})
+        return await detailed(context, row, _language(request), masked=not unmask)
 
 
 @router.post(
@@ -207,13 +217,19 @@ async def refund(request: Request, number: str, body: RefundIn) -> Response:
 # --- rows as they are shown -----------------------------------------------------------------------
 
 
-async def shown(context: Context, rows: Iterable[Row]) -> list[dict[str, Any]]:
+def _language(request: Request) -> str:
+    return language_of(request.headers.get("accept-language", ""))
+
+
+async def shown(
+    context: Context, rows: Iterable[Row], language: str = "en", *, masked: bool = True
+) -> list[dict[str, Any]]:
     """Write payments for lists: accounts by their numbers, parties outside masked."""
     rows = list(rows)
     wanted = {row[side] for row in rows for side in ("from_account", "to_account") if row[side] is not None}
     query = select(account_rows.c.account_id, account_rows.c.number).where(account_rows.c.account_id.in_(wanted))
     numbers = {row["account_id"]: row["number"] for row in rows_of(await context.connection.execute(query))}
-    return [_shown(row, numbers, masked=True) for row in rows]
+    return [_shown(row, numbers, masked=masked) | {"reason_text": text_of(row["reason"], language)} for row in rows]
 
 
 def _shown(row: Row, numbers: Mapping[int, str], *, masked: bool) -> dict[str, Any]:
@@ -238,9 +254,9 @@ def _shown(row: Row, numbers: Mapping[int, str], *, masked: bool) -> dict[str, A
     }  # fmt: skip
 
 
-async def detailed(context: Context, row: Row) -> dict[str, Any]:
+async def detailed(context: Context, row: Row, language: str = "en", *, masked: bool = True) -> dict[str, Any]:
     """Write one payment with its events and postings."""
-    body, currency = (await shown(context, [row]))[0], row["currency"]
+    body, currency = (await shown(context, [row], language, masked=masked))[0], row["currency"]
     told = await service.events_of(context, row["payment_id"])
     made = [
         each | {"amount": Amount.of(each["amount_minor"], currency) if each["amount_minor"] else None} for each in told

@@ -3,8 +3,11 @@
 import asyncio
 from typing import Any
 
+import pytest
+
+from backoffice.payments import rails_api
 from tests.backoffice.conftest import Office
-from tests.backoffice.payments.institution import account, balance
+from tests.backoffice.payments.institution import PaperRail, account, balance
 
 
 async def people(bank: Office) -> None:
@@ -44,7 +47,12 @@ async def test_the_answer_tells_the_outcome_and_so_does_a_replay(bank: Office) -
     out = {"account": a["number"], "amount": amount("120.51")}
     declined = await bank.ask("teller", "POST", "/payments/withdrawals", out)
     assert (declined.status_code, declined.json()["state"]) == (201, "declined")
-    assert declined.json()["reason"] == "exceeds_credits"
+    assert (declined.json()["reason"], declined.json()["reason_text"]) == (
+        "exceeds_credits", "Not enough money on the account",
+    )  # fmt: skip
+    path = f"/payments/{declined.json()['number']}"
+    told = await bank.ask("teller", "GET", path, accept_language="zh-CN")
+    assert told.json()["reason_text"] == "账户余额不足"
     one = (await bank.ask("teller", "GET", f"/payments/{made.json()['number']}")).json()
     assert [(each["kind"], each["outcome"]) for each in one["events"]] == [
         ("authorise", "applied"),
@@ -110,6 +118,28 @@ async def test_lists_by_account_state_and_day_in_pages(bank: Office) -> None:
     assert len(only["items"]) == 1
     none = (await bank.ask("teller", "GET", "/payments?day=2020-01-01")).json()
     assert none == {"items": [], "next": None}
+
+
+async def test_who_may_see_the_other_side_in_clear(bank: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(rails_api.RAILS, "paper", PaperRail())
+    await people(bank)
+    await bank.add("rm", "relationship_manager")
+    a = await account(bank, 10_000)
+    party = {"name": "王小明", "account": "6228000012345678901", "bank": {"member": "102491002035"}}
+    body = {
+        "from_account": a["number"], "outside": party, "rail": "paper", "amount": amount("5.00"), "reference": "R-77",
+    }  # fmt: skip
+    made = (await bank.ask("teller", "POST", "/payments/transfers", body)).json()
+    assert made["outside"] == {"name": "王**", "account": "622800*********8901", "bank": "102491002035"}
+    assert (made["state"], made["settled"]) == ("authorised", True)
+    path = f"/payments/{made['number']}?unmask=true"
+    assert (await bank.ask("teller", "GET", path)).status_code == 403
+    assert (await bank.ask("rm", "GET", path)).json()["outside"]["account"] == "6228000012345678901"
+    await bank.add("audit", "auditor")
+    seen = (await bank.ask("audit", "GET", "/audit?action=payments.unmask")).json()["items"]
+    assert [(each["user_name"], each["subject"]) for each in seen] == [("rm", f"payment:{made['number']}")]
+    found = (await bank.ask("teller", "GET", "/payments?reference=R-77")).json()["items"]
+    assert [each["number"] for each in found] == [made["number"]]
 
 
 async def test_bad_requests_name_the_field(bank: Office) -> None:

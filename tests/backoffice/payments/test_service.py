@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from sqlalchemy import insert, select, update
 
+from backoffice.accounts import service as accounts
 from backoffice.accounts.tables import accounts as account_rows
 from backoffice.cases.tables import cases
 from backoffice.ledger.chart import own_account
@@ -157,6 +158,27 @@ async def test_a_rail_that_refuses_gives_the_money_back(bank: Office, rail: Pape
     row = await settled(bank, row["number"])
     assert (row["state"], await balance(bank, a)) == ("voided", 1_000)
     assert (await bank.gateway.balances([a["account_id"]]))[a["account_id"]].debits_pending == 0
+
+
+async def test_money_does_not_go_back_to_a_closed_account(bank: Office, rail: PaperRail) -> None:
+    a = await account(bank, 600)
+    order = Order("transfer", "online", 600, from_account=a["account_id"], outside=OUTSIDE, rail="paper", mode="held")
+    row = await pay(bank, order)
+    await tell(bank, row, Event("1", Kind.CAPTURE, 600))
+    async with bank.transaction() as context:
+        await accounts.close(context, a["number"])
+    said, why = await tell(bank, row, Event("2", Kind.REFUND, 600))
+    assert (said, "is closed" in why) == (Outcome.REFUSED, True)
+    assert (await settled(bank, row["number"]))["state"] == "captured"
+    async with bank.transaction() as context:
+        assert (await context.connection.execute(select(cases.c.kind))).scalars().all() == ["payment"]
+
+
+async def test_nobody_asked_for_a_second_person(bank: Office) -> None:
+    await rule(bank, "two_persons_from", 500, "api/withdrawal")
+    a = await account(bank, 1_000)
+    row = await pay(bank, Order("withdrawal", "api", 500, from_account=a["account_id"]))
+    assert (row["state"], row["reason"]) == ("declined", "second_person_needed")
 
 
 async def test_events_that_come_too_early_wait(bank: Office, rail: PaperRail) -> None:
