@@ -54,28 +54,38 @@ def _ns(day: date) -> int:
     return int(datetime.combine(day, time(), CHINA).timestamp()) * NS
 
 
-async def read(context: Context, gateway: Gateway, rail: HttpRail, first: date, last: date) -> Books:
-    """Read the days from first to last. Raises ClientError when the engine does not answer."""
+async def read(  # noqa: PLR0917
+    context: Context, gateway: Gateway, rail: HttpRail, first: date, day: date, last: date, done: frozenset[uuid.UUID]
+) -> Books:
+    """Read the days from first to last. Raises ClientError when the engine does not answer.
+
+    Transfers that are `done` have found their other side: those of `day` still count for the sums of their payments,
+    others are left out.
+    """
     accounts = {own_account(SETTLEMENT_LINE, ledger, rail.part): ledger for ledger in LEDGERS.values()}
     known = select(ledger_accounts.c.id).where(ledger_accounts.c.id.in_(accounts))
     numbers = [row["id"] for row in rows_of(await context.connection.execute(known))]
     moved: dict[uuid.UUID, tuple[TransferView, int]] = {}
     for number in numbers:
         for view in await _transfers(gateway, number, _ns(first), _ns(last + timedelta(days=1)) - 1):
-            moved[view.id] = (view, number)
+            if view.id not in done or _day(view) == day:
+                moved[view.id] = (view, number)
     subjects = await _subjects(context, list(moved))
     rows = await _payments(context, set(subjects.values()))
     items = []
     for number, (view, account) in moved.items():
         subject = subjects.get(number, "")
-        if subject.startswith("rail_"):
+        if number in done or subject.startswith("rail_"):
             continue  # settlements and corrections are ours alone
         row = rows.get(subject)
-        day = day_of(datetime.fromtimestamp(view.timestamp / NS, UTC))
         name = name_at_rail(row) if row is not None else ""
-        items.append(LedgerItem(str(number), name, _signed(view, account), CURRENCIES[accounts[account]], day))
+        items.append(LedgerItem(str(number), name, _signed(view, account), CURRENCIES[accounts[account]], _day(view)))
     wrong = await _wrong(context, gateway, list(rows.values()), set(numbers))
     return Books(tuple(items), wrong)
+
+
+def _day(view: TransferView) -> date:
+    return day_of(datetime.fromtimestamp(view.timestamp / NS, UTC))
 
 
 async def _transfers(gateway: Gateway, account: int, first_ns: int, last_ns: int) -> list[TransferView]:

@@ -21,7 +21,7 @@ from backoffice.context import Context
 from backoffice.database import rows_of
 from backoffice.money import Money, MoneyError
 from backoffice.payments import service as payments
-from backoffice.payments.states import Event, Kind
+from backoffice.payments.states import Event, Kind, Outcome
 from backoffice.payments.tables import payments as payment_rows
 from backoffice.problems import Problem
 from backoffice.rails import codes
@@ -52,8 +52,9 @@ async def take_nonce(context: Context, rail: str, signed: Signed) -> None:
         raise SignatureError(Fault.REPLAY)
 
 
-async def keep(context: Context, rail: str, events: Iterable[EventOut], source: str) -> None:
-    """Keep events, each once; one that is known with another content becomes a case."""
+async def keep(context: Context, rail: str, events: Iterable[EventOut], source: str) -> list[str]:
+    """Keep events, each once; return the ids of the new ones. One known with another content becomes a case."""
+    new = []
     for event in events:
         body = event.model_dump(mode="json")
         values = {
@@ -62,13 +63,16 @@ async def keep(context: Context, rail: str, events: Iterable[EventOut], source: 
         }  # fmt: skip
         made = insert(rail_events).values(**values).on_conflict_do_nothing()
         if (await context.connection.execute(made)).rowcount:
+            new.append(event.id)
             continue
         query = select(rail_events.c.body).where(rail_events.c.rail == rail, rail_events.c.event_id == event.id)
         if await context.connection.scalar(query) != body:
             await open_case(
                 context, "reconciliation", f"rail:{rail}:{event.id}:conflict", subject=f"rail:{rail}",
-                summary=f"{rail}: event {event.id} was told with two contents", detail={"event": body},
+                summary=f"{rail}: event {event.id} was told with two contents",
+                detail={"event": event.id, "kind": event.kind.value, "amount_minor": event.amount_minor},
             )  # fmt: skip
+    return new
 
 
 async def apply_kept(services: Services, rail: str, event_id: str) -> None:
@@ -82,10 +86,12 @@ async def apply_kept(services: Services, rail: str, event_id: str) -> None:
         at = (rail_events.c.rail == rail) & (rail_events.c.event_id == event_id)
         values = {"state": state, "reason": reason[:500], "payment_id": payment_id, "applied_at": context.clock()}
         await context.connection.execute(update(rail_events).where(at).values(**values))
-    if payment_id is not None:
-        async with system(services) as context:
-            row = await payments.lock(context, payment_id)
-        await services.gateway.settle(payments.groups_of(row), SETTLE_S)
+        group = None
+        if state == Outcome.APPLIED:
+            query = select(payment_rows.c.in_flight).where(payment_rows.c.payment_id == payment_id)
+            group = await context.connection.scalar(query)
+    if group is not None:
+        await services.gateway.settle([group], SETTLE_S)
 
 
 async def apply_soon(services: Services, rail: str, event_id: str) -> bool:

@@ -5,6 +5,7 @@ next at the rail is a difference for a day and is gone after the next run; what 
 and a second run of the same day changes nothing.
 """
 
+import asyncio
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
@@ -40,6 +41,7 @@ SUSPENSE: Final = 1901
 STATE: Final = "state"
 """Kind of a difference: a payment's row and the engine's transfers say different sums."""
 FINDINGS_TOLD: Final = 20
+ITEM: Final = ("rail_reference", "our_reference", "kind", "amount_minor", "currency", "day", "fee_minor", "batch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +80,17 @@ async def run(services: Services, context: Context, name: str, day: date, conten
     `context` is the transaction in which all of it counts or nothing.
     """
     row = await service.get(context, name, lock=True)  # runs of a rail go one after another
-    file = railfile.read(railfile.Format(row["file_format"]), content)
+    # A large file is work for seconds: not in the loop that serves requests.
+    file = await asyncio.to_thread(railfile.read, railfile.Format(row["file_format"]), content)
     _check(file, name, day)
     new = await _take(context, name, day, file)
     terms = Terms()
     until = day + timedelta(days=terms.days_apart)
-    ours = await books.read(context, services.gateway, ADAPTERS[name], day - BACK, until)
     matched = select(rail_matches.c.transfer_id).where(rail_matches.c.rail == name, rail_matches.c.day >= day - BACK)
-    done = {str(each["transfer_id"]) for each in rows_of(await context.connection.execute(matched))}
+    done = frozenset(each["transfer_id"] for each in rows_of(await context.connection.execute(matched)))
+    ours = await books.read(context, services.gateway, ADAPTERS[name], day - BACK, day, until, done)
     open_ = await _open_items(context, name, day)
-    result = reconcile(
-        [item for _, item in open_], [item for item in ours.items if item.id not in done], terms
-    )  # fmt: skip
+    result = await asyncio.to_thread(reconcile, [item for _, item in open_], ours.items, terms)
     await _keep_matches(context, name, open_, result.matches)
     # What was posted after the day is looked at for the sake of the file alone.
     found = [each for each in result.differences if each.rail or min(other.day for other in each.ledger) <= day]
@@ -135,11 +136,12 @@ async def _take(context: Context, name: str, day: date, file: RailFile) -> bool:
             raise Problem(Code.EXISTS, f"another file of {name} for {day} was taken before")
         return False
     if file.items:
-        await context.connection.execute(
-            insert_rows(rail_items),
-            [{"rail": name, "file_day": day, "place": place, "matched": ""} | asdict(item)
-             for place, item in enumerate(file.items)],
-        )  # fmt: skip
+        shared = {"rail": name, "file_day": day, "matched": ""}
+        rows = [
+            shared | {"place": place} | {each: getattr(item, each) for each in ITEM}
+            for place, item in enumerate(file.items)
+        ]
+        await context.connection.execute(insert_rows(rail_items), rows)
     return True
 
 
@@ -148,8 +150,7 @@ async def _open_items(context: Context, name: str, day: date) -> list[tuple[Row,
         rail_items.c.rail == name, rail_items.c.matched == "", rail_items.c.file_day.between(day - BACK, day)
     )  # fmt: skip
     rows = rows_of(await context.connection.execute(query.order_by(rail_items.c.file_day, rail_items.c.place)))
-    names = ("rail_reference", "our_reference", "kind", "amount_minor", "currency", "day", "fee_minor", "batch")
-    return [(row, RailItem(**{each: row[each] for each in names})) for row in rows]
+    return [(row, RailItem(**{each: row[each] for each in ITEM})) for row in rows]
 
 
 async def _keep_matches(

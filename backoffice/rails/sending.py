@@ -155,7 +155,7 @@ async def _send_one(services: Services, client: RailClient, row: Row) -> None:
         return
     now = services.clock()
     async with system(services) as context:
-        await inbox.keep(context, row["rail"], answer.events, "answer")
+        new = await inbox.keep(context, row["rail"], answer.events, "answer")
         if answer.status is Status.PENDING and now < row["give_up_at"]:
             values: dict[str, Any] = {"state": "pending", "next_at": now + _wait(row["attempts"])}
         elif answer.status is Status.PENDING:
@@ -165,8 +165,8 @@ async def _send_one(services: Services, client: RailClient, row: Row) -> None:
             values = {"state": answer.status.value, "answered_at": now}
         values |= {"answer": answer.model_dump(mode="json"), "last_error": ""}
         await context.connection.execute(_of(row).values(**values))
-    for event in answer.events:
-        await inbox.apply_soon(services, row["rail"], event.id)
+    for event_id in new:
+        await inbox.apply_soon(services, row["rail"], event_id)
 
 
 def _of(row: Row) -> Any:

@@ -221,8 +221,9 @@ async def callback(request: Request, name: Name) -> Response:
         except SignatureError as error:
             log.warning("callback_refused", rail=name, why=str(error))
             raise Problem(Code.SIGNATURE) from None
-        await inbox.keep(context, name, [event], "callback")
-    await inbox.apply_soon(office, name, event.id)
+        new = await inbox.keep(context, name, [event], "callback")
+    if new or event.kind is EventKind.DEBIT:
+        await inbox.apply_soon(office, name, event.id)
     answer = CallbackOut()
     if event.kind is EventKind.DEBIT:
         async with system(office) as context:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -10,17 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
 from backoffice.cases.tables import cases
 from backoffice.cli import main
+from backoffice.ledger import own
 from backoffice.ledger.chart import own_account
+from backoffice.ledger.tables import posting_groups, postings
 from backoffice.payments.limits import day_of
 from backoffice.payments.railfile import Format, RailItem, read, write
 from backoffice.payments.tables import payments
 from backoffice.problems import Problem
 from backoffice.rails import reconciliation
 from backoffice.rails.tables import rail_differences, rail_items, rail_matches
+from server.client import Account, Transfer, uuid7
 from tests.backoffice.conftest import Office
 from tests.backoffice.payments.institution import account, pay
 from tests.backoffice.rails.house import activate, serving, until
@@ -263,3 +267,54 @@ async def test_a_rail_without_a_file_says_so(house: tuple[Office, str]) -> None:
     assert (response.status_code, response.json()["code"]) == (409, "state")
     response = await office.ask("ops", "POST", "/rails/nothing/reconciliations", {"day": "2026-11-23"})
     assert response.status_code == 404
+
+
+@pytest.mark.long
+async def test_a_large_day(bank: Office) -> None:
+    """Fifty thousand payments of one day, one of them missing at the rail."""
+    count = 50_000
+    bank.time = datetime.now(UTC)
+    payer = await account(bank, count * 1_000)
+    settlement = own_account(3001, 156, 12)
+    ids = [uuid7() for _ in range(count)]
+    async with bank.transaction() as context:
+        await own(context, 3001, 156, 12)
+        connection = context.connection
+        now = bank.time
+        shared = {
+            "kind": "wallet", "operation": "wallet", "channel": "online", "mode": "held", "state": "captured",
+            "currency": "CNY", "ordered_minor": 700, "authorised_minor": 700, "captured_minor": 700,
+            "from_account": payer["account_id"], "debit_id": payer["account_id"], "credit_id": settlement,
+            "rail": "wallet", "business_date": now.date(), "value_date": now.date(), "made_at": now, "changed_at": now,
+        }  # fmt: skip
+        numbers = [10**6 + n for n in range(count)]
+        await connection.execute(
+            insert(payments), [shared | {"payment_id": number, "number": f"P{number}"} for number in numbers]
+        )
+        await connection.execute(
+            insert(posting_groups),
+            [{"id": each, "kind": "payments", "subject": f"payment:{number}", "state": "posted", "made_at": now,
+              "settled_at": now} for each, number in zip(ids, numbers, strict=True)],
+        )  # fmt: skip
+        posted = {
+            "position": 0, "debit_account_id": payer["account_id"], "credit_account_id": settlement,
+            "amount_minor": 700, "ledger": 156, "code": 107, "flags": 0, "status": "created",
+        }  # fmt: skip
+        await connection.execute(insert(postings), [posted | {"id": each, "group_id": each} for each in ids])
+    client = await bank.gateway.client()
+    await client.create_accounts([Account(settlement, 156, 3001)])
+    for start in range(0, count, 5_000):
+        part = [Transfer(each, payer["account_id"], settlement, 700, 156, 107) for each in ids[start : start + 5_000]]
+        assert all(result.created_or_exists for result in await client.create_transfers(part))
+    view = (await bank.gateway.transfers(ids[:1]))[ids[0]]
+    day = day_of(datetime.fromtimestamp(view.timestamp / 1e9, UTC))
+    items = [
+        RailItem(f"R{number}", f"P{number}", "capture", -700, "CNY", day, 4) for number in numbers[1:]
+    ]  # fmt: skip
+    began = time.monotonic()
+    first = await run(bank, day, file_of(items, day))
+    middle = time.monotonic()
+    second = await run(bank, day, file_of(items, day))
+    print(f"{count:,} items: {middle - began:.1f} s, again {time.monotonic() - middle:.1f} s")
+    assert (first.matched, first.differences) == (count - 1, 1)
+    assert (second.matched, second.found, second.differences) == (0, 0, 1)
