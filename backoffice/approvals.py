@@ -87,7 +87,13 @@ async def get(context: Context, approval_id: int) -> dict[str, Any]:
     found = rows_of(await context.connection.execute(_named().where(approvals.c.approval_id == approval_id)))
     if not found:
         raise Problem(Code.NOT_FOUND, f"there is no approval {approval_id}")
-    return found[0]
+    return _with_permission(found[0])
+
+
+def _with_permission(row: dict[str, Any]) -> dict[str, Any]:
+    """Add what one must be allowed to decide it; "" for a kind that this build no longer knows."""
+    kind = KINDS.get(row["kind"])
+    return row | {"permission": kind.permission if kind else ""}
 
 
 async def listed(context: Context, state: str, before: int | None, limit: int) -> list[dict[str, Any]]:
@@ -97,7 +103,7 @@ async def listed(context: Context, state: str, before: int | None, limit: int) -
         query = query.where(approvals.c.state == state)
     if before is not None:
         query = query.where(approvals.c.approval_id < before)
-    return rows_of(await context.connection.execute(query))
+    return [_with_permission(row) for row in rows_of(await context.connection.execute(query))]
 
 
 def _named() -> Any:

@@ -155,6 +155,7 @@ class ApprovalOut(Out):
     decided_at: datetime | None
     reason: str
     result: Any
+    permission: str = Field(description="Needed to decide.")
 
 
 class ApprovalsOut(Out):
