@@ -18,6 +18,7 @@ from backoffice import REVISION, background
 from backoffice.api.models import HealthOut, ProblemOut
 from backoffice.api.routes import routers
 from backoffice.api.working import PUBLIC, Office, known, needs, work
+from backoffice.console import console_routes
 from backoffice.context import now
 from backoffice.database import Database
 from backoffice.privacy.keyring import KeyFaultError
@@ -72,6 +73,7 @@ def create_app(database: Database, settings: Settings, *, clock: Callable[[], da
             await context.connection.execute(text("SELECT 1"))
         return {"status": "ready", "revision": REVISION}
 
+    app.router.routes.extend(console_routes())
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)

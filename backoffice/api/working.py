@@ -33,6 +33,9 @@ PUBLIC: Final = "public"
 SESSION: Final = "session"
 """Any user who has logged on."""
 PAGE_MAX: Final = 200
+COOKIE: Final = "office_session"
+COOKIE_PATH: Final = "/api/"
+CONSOLE_HEADER: Final = "x-office-console"
 
 
 class Office:
@@ -69,10 +72,23 @@ def office_of(request: Request) -> Office:
     return found
 
 
+def from_console(request: Request) -> bool:
+    """Whether the header is there that only a page of this origin can send.
+
+    A browser sends it across origins only after a preflight, which this API never answers; so a cookie beside it was
+    sent by the console (OWASP, Cross-Site Request Forgery Prevention, "Custom Request Headers").
+    """
+    return request.headers.get(CONSOLE_HEADER) == "1"
+
+
 def token_of(request: Request) -> str:
-    """Give the token of the Authorization header; Problem when there is none."""
+    """Give the token of the Authorization header or of the console's cookie; Problem when there is none."""
     kind, _, token = request.headers.get("authorization", "").partition(" ")
-    if kind.lower() != "bearer" or not token:
+    if not kind and from_console(request):
+        token = request.cookies.get(COOKIE, "")
+    elif kind.lower() != "bearer":
+        token = ""
+    if not token:
         raise Problem(Code.NOT_LOGGED_ON)
     return token
 

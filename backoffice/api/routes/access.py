@@ -20,6 +20,8 @@ from backoffice.api.models import (
     UsersOut,
 )
 from backoffice.api.working import (
+    COOKIE,
+    COOKIE_PATH,
     PAGE_MAX,
     PUBLIC,
     SESSION,
@@ -88,7 +90,10 @@ async def log_off(request: Request) -> Response:
     """End this session."""
     async with work(request) as context:
         await users.log_off(context, token_of(request))
-    return Response(status_code=204)
+    response = Response(status_code=204)
+    if COOKIE in request.cookies:
+        response.delete_cookie(COOKIE, path=COOKIE_PATH, httponly=True, samesite="strict")
+    return response
 
 
 @router.get("/me", response_model=MeOut, openapi_extra=needs(SESSION))
