@@ -23,6 +23,20 @@ TEXTS: Final = {
     "not_linked": ("Another payment of the same file failed", "同批次其他付款失败"),
     "no_answer": ("The other side has not answered", "对方未应答"),
     "expired": ("The hold has run out", "预授权已过期"),
+    "rail_not_active": ("The way is not in use", "支付渠道未启用"),
+    "rail_limit": ("Above the limit of the way", "超过支付渠道限额"),
+    # What a rail answers: response codes of ISO 8583-1:1987, field 39.
+    "rail_05": ("The other side does not honour it", "对方拒绝承兑"),
+    "rail_12": ("The other side does not allow it now", "对方不允许此操作"),
+    "rail_13": ("The other side does not take this amount", "对方不接受该金额"),
+    "rail_14": ("There is no such account on the other side", "对方账户不存在"),
+    "rail_25": ("The other side does not know the payment", "对方无此交易"),
+    "rail_51": ("Not sufficient funds on the other side", "对方账户余额不足"),
+    "rail_54": ("The instrument has expired", "支付工具已过期"),
+    "rail_57": ("Not permitted to the holder", "持有人不得进行此交易"),
+    "rail_61": ("Above the other side's limit", "超过对方限额"),
+    "rail_62": ("Restricted on the other side", "对方账户受限制"),
+    "rail_94": ("The other side knows the payment already", "对方提示交易重复"),
 }
 """Code: English, Chinese. Others (a rail's own code, a person's words) are told as they are."""
 

@@ -21,6 +21,7 @@ from backoffice.context import Context
 from backoffice.database import rows_of
 from backoffice.money import Money, MoneyError
 from backoffice.payments import service as payments
+from backoffice.payments.reasons import TEXTS
 from backoffice.payments.states import Event, Kind, Outcome
 from backoffice.payments.tables import payments as payment_rows
 from backoffice.problems import Problem
@@ -128,7 +129,7 @@ async def _apply(context: Context, rail: str, event: EventOut) -> tuple[str, str
     if event.kind is EventKind.AUTHORISE and payment["mode"] == "held":
         return "noted", "", payment_id  # the money is held here since before the rail was asked
     told = Event(event.id, Kind(event.kind.value), event.amount_minor)
-    reason = " ".join(part for part in (event.code, event.reason) if part)
+    reason = f"rail_{event.code}" if f"rail_{event.code}" in TEXTS else f"{event.code} {event.reason}".strip()
     outcome, words = await payments.rail_event(
         context, payment, told, reason=reason, rail_reference=event.rail_reference
     )  # fmt: skip

@@ -96,6 +96,12 @@ async def test_paying_and_collecting(house: tuple[Office, str], rail_here: Any, 
 
     await until(office, "wallet", done)
     states = [(await row_of(office, number))["state"] for number in numbers]
+    words = [
+        (await office.ask("teller", "GET", f"/payments/{numbers[0]}", accept_language=each)).json()["reason_text"]
+        for each in ("en", "zh")
+    ]
+    refused = ["Not sufficient funds on the other side", "对方账户余额不足"]
+    assert words == (["", ""] if cents == "00" else refused)
     assert states == (["captured", "captured"] if cents == "00" else ["voided", "declined"])
     assert (await balance(office, mine), await count_of_cases(office)) == (100_000, 0)
     found = (await office.ask("ops", "GET", "/rails/wallet/orders")).json()["items"]

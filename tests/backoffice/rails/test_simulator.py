@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backoffice.payments.railfile import read
+from backoffice.payments.reasons import text_of
 from backoffice.payments.reconcile import Kind, LedgerItem, reconcile
 from backoffice.payments.states import State
 from backoffice.rails.planting import Plant, planted
@@ -133,6 +134,13 @@ def test_amounts_that_are_refused(code: int) -> None:
     assert answer is not None
     assert (answer.status, answer.code) == (Status.DECLINED, f"{code:02d}")
     assert [event.kind for event in answer.events] == [EventKind.DECLINE]
+
+
+def test_every_refusal_has_words_in_both_languages() -> None:
+    for code in (*REFUSALS, 12, 13, 25, 94):
+        assert {language: text_of(f"rail_{code:02d}", language).startswith("rail") for language in ("en", "zh")} == {
+            "en": False, "zh": False
+        }  # fmt: skip
 
 
 def test_another_order_under_a_known_reference() -> None:
