@@ -1,4 +1,7 @@
-"""Standing orders: made, changed, stopped, and executed by the end of day, once for each due date.
+"""Standing orders: made, changed, stopped, and executed once for each due date.
+
+Whatever is due on the business date is taken up by the work beside requests; `execute` is safe to be called by the end
+of day, too.
 
 A date is taken up in one transaction: its run (the key keeps it single), its payment, and the order's next date. So a
 step that is cut off anywhere and started again goes on where it stopped. What became of a payment is told by the
@@ -16,10 +19,11 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from backoffice import audit, businessday, notices
 from backoffice.accounts import service as accounts
+from backoffice.background import Services, background, system
 from backoffice.context import Context
 from backoffice.database import rows_of
 from backoffice.payments import service
-from backoffice.payments.events import Row, on_change
+from backoffice.payments.events import Row, groups_of, on_change
 from backoffice.payments.iso20022.values import Party
 from backoffice.payments.outside import document_of, party_of
 from backoffice.payments.rails_api import rail_of
@@ -221,6 +225,17 @@ async def _write(context: Context, row: Row, values: dict[str, Any], action: str
 
 
 # --- execution ------------------------------------------------------------------------------------
+
+
+@background("standing_orders", every_s=30.0)
+async def work(services: Services) -> bool:
+    """Take up what is due on the business date, whenever the end of day has moved it on."""
+    async with system(services) as context:
+        day = await businessday.today(context)
+    async for made in execute(lambda: system(services), day):
+        for row in made:
+            await services.gateway.settle(groups_of(row), 10.0)
+    return False
 
 
 async def execute(make_context: MakeContext, day: date) -> AsyncIterator[list[Row]]:

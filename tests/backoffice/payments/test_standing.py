@@ -62,6 +62,17 @@ async def test_each_due_date_is_paid_once(bank: Office) -> None:
         assert await agreement.differences(context, bank.gateway) == []
 
 
+async def test_the_work_beside_requests_follows_the_business_date(bank: Office) -> None:
+    a, b = await account(bank, 10_000), await account(bank)
+    await order(bank, a, b, Terms(1_000, MONTHLY))
+    await standing.work(bank.app.state.office)
+    assert await balance(bank, b) == 0
+    async with bank.transaction() as context:
+        await context.connection.execute(text("UPDATE office.business_date SET day = '2026-12-07'"))
+    await standing.work(bank.app.state.office)
+    assert await balance(bank, b) == 1_000
+
+
 async def test_two_at_the_same_time_and_one_cut_off(bank: Office) -> None:
     a, b = await account(bank, 100_000), await account(bank)
     for _ in range(30):
