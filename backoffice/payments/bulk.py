@@ -84,7 +84,7 @@ async def take(context: Context, file: File, content: bytes, *, linked: bool, ra
             raise
         raise Problem(Code.EXISTS, f"MsgId: {file.message_id!r} was sent before") from None
     for at in range(0, len(rows), INSERT_ROWS):
-        part = [row | {"batch_id": batch["batch_id"]} for row in rows[at : at + INSERT_ROWS]]
+        part = [_sealed(context, batch["batch_id"], row) for row in rows[at : at + INSERT_ROWS]]
         await context.connection.execute(insert(items), part)
     if not reasons:
         sums = ", ".join(f"{Money(minor, currency)} {currency}" for currency, minor in totals.items())
@@ -96,6 +96,11 @@ async def take(context: Context, file: File, content: bytes, *, linked: bool, ra
     detail = {"items": batch["items"], "accepted": batch["accepted"], "state": batch["state"]}
     await audit.record(context, "bulk.take", f"bulk:{batch['batch_id']}", detail)
     return batch
+
+
+def _sealed(context: Context, batch_id: int, row: dict[str, Any]) -> dict[str, Any]:
+    place = f"bulk_items:{batch_id}/{row['place']}"
+    return row | {"batch_id": batch_id, "outside": document_of(context, place, row["outside"])}
 
 
 def _document(reason: Reason) -> dict[str, str]:
@@ -160,7 +165,7 @@ def _item(  # noqa: PLR0917 - all of it is needed to judge a row
     return {
         "amount_minor": told.amount_minor, "currency": told.currency, "day": told.day,
         "from_account": payer["account_id"] if payer else None, "to_account": payee["account_id"] if payee else None,
-        "outside": document_of(told.creditor) if payee is None else None, "remittance": told.remittance[:140],
+        "outside": told.creditor if payee is None else None, "remittance": told.remittance[:140],
     }  # fmt: skip
 
 
@@ -298,7 +303,7 @@ async def interbank_message(context: Context, batch: Row, bank: Bank) -> bytes |
             _uetr(row),
             row["amount_minor"],
             Party(batch["sender"] or numbers[row["from_account"]], numbers[row["from_account"]]),
-            party_of(row) or Party(),
+            await party_of(context, row) or Party(),
             row["end_to_end_id"] or NOT_PROVIDED,
             row["instruction_id"],
             row["remittance"],

@@ -86,7 +86,7 @@ async def _pay(context: Context, batch: Row) -> list[Row]:
         held = batch["linked"] or item["to_account"] is None
         order = Order(
             "bulk_item", CHANNEL, item["amount_minor"], item["currency"], from_account=item["from_account"],
-            to_account=item["to_account"], outside=party_of(item), mode="held" if held else "direct",
+            to_account=item["to_account"], outside=await party_of(context, item), mode="held" if held else "direct",
             rail=batch["rail"] if item["to_account"] is None else "",
             cause=f"bulk:{item['batch_id']}/{item['place']}", purpose=item["remittance"], counted=False,
             two_persons=False, use_day=batch["use_day"], send_at=LATER if batch["linked"] else None,

@@ -122,12 +122,13 @@ async def create(context: Context, order: Order) -> Row:
     times = _times(order, rules, today, now)
     payment_id = int((await context.connection.execute(select(PAYMENT_IDS.next_value()))).scalar_one())
     owner = payer or payee
+    outside = document_of(context, f"payments:{payment_id}", order.outside)
     values = {
         "payment_id": payment_id, "number": f"P{today:%Y%m%d}{payment_id:010d}", "kind": order.kind,
         "operation": order.operation, "channel": order.channel, "mode": order.mode, "currency": order.currency,
         "ordered_minor": order.amount_minor, "fee_minor": fee, "from_account": order.from_account,
         "to_account": order.to_account, "debit_id": debit, "credit_id": credit,
-        "customer_id": owner["customer_id"] if owner else None, "outside": document_of(order.outside),
+        "customer_id": owner["customer_id"] if owner else None, "outside": outside,
         "purpose": order.purpose, "reference": order.reference, "rail": order.rail,
         "rail_reference": order.rail_reference, "cause": order.cause, "detail": dict(order.detail or {}),
         "maker": context.actor.user_id, "branch": context.actor.branch or (owner or {}).get("branch", ""),

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Column, Date, Integer, Table, Text, insert, select, update
+from sqlalchemy import BigInteger, Column, Date, Integer, Sequence, Table, Text, insert, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 
-from backoffice import audit, businessday, notices
+from backoffice import SCHEMA, audit, businessday, notices
 from backoffice.accounts import service as accounts
 from backoffice.background import Services, background, system
 from backoffice.context import Context
@@ -37,6 +37,7 @@ from backoffice.tables import MOMENT, metadata
 PORTION: Final = 100
 AGAIN: Final = frozenset({"exceeds_credits", "limit_day", "limit_count"})
 """Reasons that another day may cure."""
+STANDING_IDS: Final = Sequence("standing_order_ids", schema=SCHEMA)
 MakeContext = Callable[[], AbstractAsyncContextManager[Context]]
 
 orders = Table(
@@ -139,9 +140,12 @@ async def create(
     following = terms.schedule.next_after(None, 0, CALENDAR)
     if following is None:
         raise invalid("last_on", "no date falls before it")
+    number = int((await context.connection.execute(select(STANDING_IDS.next_value()))).scalar_one())
     values = _columns(terms) | {
         "customer_id": from_account["customer_id"], "from_account": from_account["account_id"],
-        "to_account": to_account["account_id"] if to_account is not None else None, "outside": document_of(outside),
+        "to_account": to_account["account_id"] if to_account is not None else None,
+        "outside": document_of(context, f"standing_orders:{number}", outside),
+        "standing_id": number,
         "rail": rail, "currency": from_account["currency"], "next_on": following[0], "next_due": following[1],
         "maker": context.actor.user_id, "made_at": context.clock(),
     }  # fmt: skip
@@ -300,10 +304,10 @@ async def _pay(context: Context, row: Row, run: Mapping[str, Any]) -> list[Row]:
 
     What cannot be a payment any more (a rail that is gone) fails its date and does not hold up the others.
     """
-    held = row["to_account"] is None
+    held, outside = row["to_account"] is None, await party_of(context, row)
     order = Order(
         "standing", "standing", row["amount_minor"], row["currency"], from_account=row["from_account"],
-        to_account=row["to_account"], outside=party_of(row), rail=row["rail"], mode="held" if held else "direct",
+        to_account=row["to_account"], outside=outside, rail=row["rail"], mode="held" if held else "direct",
         cause=f"standing:{row['standing_id']}/{run['nominal_on']}/{run['attempt']}", purpose=row["purpose"],
         two_persons=False,
     )  # fmt: skip

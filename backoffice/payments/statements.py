@@ -145,7 +145,7 @@ async def _told(context: Context, ids: Sequence[Any]) -> dict[Any, dict[str, Any
         for transfer, number in of.items():
             row = of_number[number]
             told = {"payment": row["number"], "reference": row["reference"], "purpose": row["purpose"]}
-            found[transfer] = told | {"other": party_of(row)}
+            found[transfer] = told | {"other": await party_of(context, row)}
     return found
 
 

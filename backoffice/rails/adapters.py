@@ -47,7 +47,7 @@ class HttpRail:
         """Line of the chart and part."""
         return SETTLEMENT_LINE, self.part
 
-    def instrument(self, payment: Payment) -> dict[str, str]:
+    async def instrument(self, context: Context, payment: Payment) -> dict[str, str]:  # noqa: ARG002
         """Give with what is paid, or who; only what the rail needs leaves the house."""
         given = payment["detail"].get("instrument", {})
         return {name: str(given[name]) for name in self.needs if name in given}
@@ -63,7 +63,7 @@ class HttpRail:
             return
         await self._order(
             context, payment, Operation.AUTHORISE, f"{payment['number']}-A", amount,
-            collect=payment["mode"] == "asked", instrument=self.instrument(payment),
+            collect=payment["mode"] == "asked", instrument=await self.instrument(context, payment),
         )  # fmt: skip
 
     async def decline(self, context: Context, payment: Payment) -> None:
@@ -187,11 +187,11 @@ class InterbankRail(HttpRail):
     order_kind = "transfer"
     needs = ("account", "name", "bank")
 
-    def instrument(self, payment: Payment) -> dict[str, str]:
+    async def instrument(self, context: Context, payment: Payment) -> dict[str, str]:
         """Give the payee: account, name and bank."""
-        party = party_of(payment)
+        party = await party_of(context, payment)
         if party is None:
-            return super().instrument(payment)
+            return await super().instrument(context, payment)
         bank = party.bank.bic or party.bank.member or party.bank.name
         return {"account": str(party.account or party.iban), "name": party.name[:140], "bank": str(bank)}
 

@@ -27,6 +27,7 @@ from backoffice.cli import main
 from backoffice.context import SYSTEM, Context
 from backoffice.ledger.tables import posting_groups
 from backoffice.payments.tables import payments
+from backoffice.settings import Settings
 from tests.backoffice.conftest import PASSWORD, Office
 from tests.backoffice.payments.institution import account
 from tests.server.serving.harness import ServerProcess
@@ -44,10 +45,12 @@ def free_port() -> int:
 class Serving:
     """`tongbao-office serve` in a process of its own, always at the same address."""
 
-    def __init__(self, dsn: str, engine: str, log: Path) -> None:
+    def __init__(self, settings: Settings, log: Path) -> None:
         self.port, self.log_path = free_port(), log
         self.environment = os.environ | {
-            "OFFICE_DATABASE_URL": dsn, "OFFICE_ENGINE": engine, "OFFICE_RATE_USER": "none",
+            "OFFICE_DATABASE_URL": settings.database_url,
+            "OFFICE_MASTER_KEY_FILE": settings.master_key_file, "OFFICE_ENGINE": settings.engine,
+            "OFFICE_RATE_USER": "none",
             "OFFICE_RATE_ADDRESS": "none",
         }  # fmt: skip
         self.process: subprocess.Popen[bytes] | None = None
@@ -86,12 +89,15 @@ def engine(tmp_path: Path) -> Iterator[ServerProcess]:
 
 
 @pytest.fixture
-async def prepared(office_dsn: str, engine: ServerProcess, tmp_path: Path) -> AsyncIterator[tuple[Office, Serving]]:
-    office = Office(office_dsn, f"127.0.0.1:{engine.port}")
+async def prepared(
+    office_dsn: str, key_file: Path, engine: ServerProcess, tmp_path: Path
+) -> AsyncIterator[tuple[Office, Serving]]:
+    office = Office(office_dsn, key_file, f"127.0.0.1:{engine.port}")
+    await office.prepare()
     async with office.database.transaction() as connection:
         context = Context(connection, SYSTEM)
         await users.create(context, name="teller", full_name="Teller", roles=["teller"], password=PASSWORD)
-    serving = Serving(office_dsn, f"127.0.0.1:{engine.port}", tmp_path / "office.log")
+    serving = Serving(office.settings, tmp_path / "office.log")
     yield office, serving
     if serving.process is not None and serving.process.poll() is None:
         serving.end(signal.SIGTERM)

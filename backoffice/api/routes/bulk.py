@@ -18,7 +18,7 @@ from backoffice.payments.iso20022 import guard, initiation
 from backoffice.payments.iso20022.statement import Entry, Statement, write_notifications
 from backoffice.payments.iso20022.values import NOT_PROVIDED, Party
 from backoffice.payments.limits import day_of
-from backoffice.payments.outside import masked_account, masked_name, party_of
+from backoffice.payments.outside import masked_party, party_of
 from backoffice.problems import Code, Problem, invalid
 from server.client import uuid7
 
@@ -138,7 +138,7 @@ async def notification(request: Request, batch_id: ID) -> Response:
         told: list[Statement] = []
         for payer, currency in dict.fromkeys((row["from_account"], row["currency"]) for row in rows):
             own = [row for row in rows if (row["from_account"], row["currency"]) == (payer, currency)]
-            entries = tuple(_entry(row, numbers) for row in own)
+            entries = tuple([_entry(row, await party_of(context, row), numbers) for row in own])
             told.append(
                 Statement(f"B{batch_id}-{len(told) + 1}", Party(batch["sender"], numbers[payer]), currency, entries)
             )
@@ -147,8 +147,8 @@ async def notification(request: Request, batch_id: ID) -> Response:
     return _download(content, f"camt054-bulk-{batch_id}.xml")
 
 
-def _entry(row: Row, numbers: dict[int, str]) -> Entry:
-    other = party_of(row) or Party("", numbers.get(row["to_account"], ""))
+def _entry(row: Row, party: Party | None, numbers: dict[int, str]) -> Entry:
+    other = party or Party("", numbers.get(row["to_account"], ""))
     return Entry(
         row["payment"], -row["amount_minor"], row["day"], None, row["end_to_end_id"] or NOT_PROVIDED, row["payment"],
         other, row["remittance"], ("PMNT", "ICDT", "DMCT"),
@@ -170,10 +170,9 @@ async def _items(context: Context, rows: Sequence[Row]) -> list[dict[str, Any]]:
     numbers = await _numbers(context, rows)
     shown = []
     for row in rows:
-        party = party_of(row) or Party("", numbers.get(row["to_account"], ""))
+        party = masked_party(row) or Party("", numbers.get(row["to_account"], ""))
         amount = Amount.of(row["amount_minor"], row["currency"]) if row["amount_minor"] is not None else None
-        account = masked_account(party.account) if row["outside"] else party.account
-        shown.append(dict(row) | {"amount": amount, "to_account": account, "to_name": masked_name(party.name)})
+        shown.append(dict(row) | {"amount": amount, "to_account": party.account, "to_name": party.name})
     return shown
 
 

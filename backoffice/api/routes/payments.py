@@ -33,7 +33,7 @@ from backoffice.payments import due as _due  # noqa: F401 - registers what is do
 from backoffice.payments import service, undo
 from backoffice.payments.events import Row, groups_of
 from backoffice.payments.iso20022.values import Bank, Party
-from backoffice.payments.outside import masked_account, masked_name, party_of
+from backoffice.payments.outside import masked_party, party_of
 from backoffice.payments.rails_api import rail_of
 from backoffice.payments.reasons import text_of
 from backoffice.payments.service import Order
@@ -229,16 +229,20 @@ async def shown(
     wanted = {row[side] for row in rows for side in ("from_account", "to_account") if row[side] is not None}
     query = select(account_rows.c.account_id, account_rows.c.number).where(account_rows.c.account_id.in_(wanted))
     numbers = {row["account_id"]: row["number"] for row in rows_of(await context.connection.execute(query))}
-    return [_shown(row, numbers, masked=masked) | {"reason_text": text_of(row["reason"], language)} for row in rows]
+    made = []
+    for row in rows:
+        party = masked_party(row) if masked else await party_of(context, row)
+        made.append(_shown(row, numbers, party) | {"reason_text": text_of(row["reason"], language)})
+    return made
 
 
-def _shown(row: Row, numbers: Mapping[int, str], *, masked: bool) -> dict[str, Any]:
-    currency, party = row["currency"], party_of(row)
+def _shown(row: Row, numbers: Mapping[int, str], party: Party | None) -> dict[str, Any]:
+    currency = row["currency"]
     outside = None
     if party is not None:
         outside = {
-            "name": masked_name(party.name) if masked else party.name,
-            "account": masked_account(party.account) if masked else party.account,
+            "name": party.name,
+            "account": party.account,
             "bank": party.bank.name or party.bank.bic or party.bank.member,
         }
     amounts = {

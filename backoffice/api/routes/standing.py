@@ -23,7 +23,7 @@ from backoffice.database import rows_of
 from backoffice.payments import standing
 from backoffice.payments.events import Row
 from backoffice.payments.iso20022.values import Bank, Party
-from backoffice.payments.outside import masked_account, masked_name, party_of
+from backoffice.payments.outside import masked_party
 from backoffice.payments.schedule import Every, Schedule
 from backoffice.payments.standing import Terms
 from backoffice.payments.tables import payments
@@ -135,11 +135,11 @@ async def _shown(context: Context, rows: Iterable[Row]) -> list[dict[str, Any]]:
     numbers = {row["account_id"]: row["number"] for row in rows_of(await context.connection.execute(query))}
     shown = []
     for row in rows:
-        party = party_of(row)
+        party = masked_party(row)
         outside = None
         if party is not None:
             bank = party.bank.name or party.bank.bic or party.bank.member
-            outside = {"name": masked_name(party.name), "account": masked_account(party.account), "bank": bank}
+            outside = {"name": party.name, "account": party.account, "bank": bank}
         names = {side: numbers.get(row[side]) for side in ("from_account", "to_account")}
         amount = Amount.of(row["amount_minor"], row["currency"])
         shown.append(dict(row) | names | {"outside": outside, "amount": amount})

@@ -22,7 +22,7 @@ CREATE TABLE office.payments (
     debit_id       bigint NOT NULL,             -- the engine's accounts: a customer's, or the institution's own
     credit_id      bigint NOT NULL,
     customer_id    bigint REFERENCES office.customers,   -- whose payment it is
-    outside        jsonb,                       -- the party at another bank; see backoffice/payments/outside.py
+    outside        jsonb,                       -- the party at another bank, sealed; see backoffice/payments/outside.py
     purpose        text NOT NULL DEFAULT '',
     reference      text NOT NULL DEFAULT '',    -- the asker's own; the same one again is the same payment
     rail           text NOT NULL DEFAULT '',
@@ -93,8 +93,9 @@ CREATE TABLE office.payment_use (
 );
 
 -- Standing orders: a transfer again and again. Dates by the calendar are nominal; each is paid on the day it rolls to.
+CREATE SEQUENCE office.standing_order_ids;
 CREATE TABLE office.standing_orders (
-    standing_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    standing_id  bigint PRIMARY KEY,
     customer_id  bigint NOT NULL REFERENCES office.customers,
     from_account bigint NOT NULL REFERENCES office.accounts,
     to_account   bigint REFERENCES office.accounts,

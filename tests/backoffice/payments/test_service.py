@@ -11,9 +11,11 @@ from backoffice.cases.tables import cases
 from backoffice.ledger.chart import own_account
 from backoffice.payments import rails_api, service
 from backoffice.payments.iso20022.values import Bank, Party
+from backoffice.payments.outside import party_of
 from backoffice.payments.service import Order
 from backoffice.payments.states import Event, Kind, Outcome
 from backoffice.payments.tables import payment_use
+from backoffice.privacy.keyring import KeyFaultError
 from backoffice.problems import Code, Problem
 from backoffice.tables import parameters
 from tests.backoffice.conftest import Office
@@ -236,3 +238,22 @@ async def test_what_cannot_be_a_payment_names_the_field(office: Office, order: O
         with pytest.raises(Problem) as caught:
             await service.create(context, order)
     assert [error.field for error in caught.value.errors] == [field]
+
+
+async def test_the_other_side_is_sealed_for_its_row(bank: Office, rail: PaperRail) -> None:
+    """Nothing of name and account stands in the table in clear, and a party moved to another row is noticed."""
+    a = await account(bank, 1_000)
+    rows = [
+        await pay(
+            bank,
+            Order("transfer", "online", 5, from_account=a["account_id"], outside=OUTSIDE, rail="paper", mode="held"),
+        )
+        for _ in range(2)
+    ]
+    async with bank.transaction() as context:
+        assert await party_of(context, rows[0]) == OUTSIDE
+        written = str(rows[0]["outside"])
+        assert OUTSIDE.account not in written
+        assert OUTSIDE.name not in written
+        with pytest.raises(KeyFaultError, match="another place"):
+            await party_of(context, rows[0] | {"outside": rows[1]["outside"]})
