@@ -34,6 +34,8 @@ class Code(Enum):
     VERSION_MISSING = (428, "If-Match is missing", "缺少 If-Match")
     CHANGED = (412, "It has been changed meanwhile", "对象已被修改")
     TOO_MANY = (429, "Too many requests", "请求过于频繁")
+    SOLD_OUT = (409, "Not so much of it is left", "剩余额度不足")
+    NOT_SUITABLE = (409, "The product does not suit the customer", "产品与客户风险承受能力不匹配")
     KEYS_MISSING = (503, "The keys of personal data are not there", "个人信息密钥不可用")
     PROVIDER_AWAY = (503, "The identity provider does not answer", "身份认证服务无响应")
     LEDGER_AWAY = (503, "The ledger does not answer", "账务引擎无响应")

@@ -180,6 +180,11 @@ async def row_of(context: Context, customer_id: int) -> dict[str, Any]:
     return found[0]
 
 
+async def lock(context: Context, customer_id: int) -> None:
+    """Let nobody else change a customer until the commit."""
+    await _locked(context, customer_id)
+
+
 async def open_fields(context: Context, row: Mapping[str, Any]) -> Fields:
     """Open the personal fields of a row."""
     sealed = Sealed(row["key_id"], row["sealed"])

@@ -13,13 +13,13 @@ from typing import Final
 from sqlalchemy import text
 
 from backoffice.background import Services
-from backoffice.demo import people
+from backoffice.demo import catalogue, people
 
 MARK: Final = "demo-password"
 """File that makes a data directory one of a demo: it holds everybody's password."""
 
 Part = Callable[[Services, str], Awaitable[None]]
-PARTS: Final[tuple[tuple[str, Part], ...]] = (("branches and users", people.seed),)
+PARTS: Final[tuple[tuple[str, Part], ...]] = (("branches and users", people.seed), ("products", catalogue.seed))
 
 
 async def seed(services: Services, home: Path) -> None:

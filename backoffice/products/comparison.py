@@ -11,9 +11,10 @@ from datetime import date
 from enum import StrEnum
 
 from backoffice.products.daycount import DayCount, add_months, year_fraction
-from backoffice.products.deposits import TermDeposit
+from backoffice.products.deposits import BalanceFrom, TermDeposit, demand_settlements
 from backoffice.products.loans import Instalment, loan_flows
 from backoffice.products.rates import Rate, Rounding, divide, interest_minor
+from backoffice.products.tiers import Tiers
 from backoffice.products.yields import Flow, effective_annual_rate
 
 
@@ -52,6 +53,15 @@ def term_deposit_row(name: str, deposit: TermDeposit) -> Row:
     back = deposit.principal_minor + deposit.interest_minor(deposit.matures, Rate(0))
     flows = [Flow(deposit.opened, -deposit.principal_minor), Flow(deposit.matures, back)]
     return _row(name, Basis.CONTRACT, flows, 0)
+
+
+def demand_row(name: str, tiers: Tiers, stake_minor: int, span: tuple[date, date], days_in_year: int = 360) -> Row:
+    """Money that can be taken out at any time, left alone from one day to another; interest settled each quarter."""
+    start, ends = span
+    entries = [BalanceFrom(start, stake_minor)]
+    settled = demand_settlements(entries, start, ends, lambda _: tiers, closes=True, days_in_year=days_in_year)
+    gain = sum(each.interest_minor for each in settled)
+    return _row(name, Basis.CONTRACT, [Flow(start, -stake_minor), Flow(ends, stake_minor + gain)], 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ def credit_code(serial: int) -> str:
 def person_body(**changes: Any) -> dict[str, Any]:
     serial = next(_NUMBERS)
     name = _RANDOM.choice(FAMILY) + "".join(_RANDOM.choices(GIVEN, k=_RANDOM.choice((1, 2))))
-    born = f"{1950 + serial // 1000 % 50}0415"
+    born = f"{1980 + serial // 1000 % 25}0415"
     return {
         "kind": "person",
         "name": name,
