@@ -34,7 +34,7 @@ class Planted:
 def planted(
     items: Sequence[RailItem], wanted: Sequence[Plant], seed: int, name: str
 ) -> tuple[list[RailItem], list[Planted]]:
-    """Give the items of a false file, and what is false in it; no item is used twice."""
+    """Give the items of a false file, and what is false in it; no payment is used twice, or two faults would be one."""
     order = sorted(items, key=lambda item: (chance(seed, "plant", item.rail_reference), item.rail_reference))
     false = {item.rail_reference: item for item in items}
     done: list[Planted] = []
@@ -43,12 +43,14 @@ def planted(
             if not items:
                 continue
             made = replace(
-                items[0], rail_reference=f"{name}-X{number:04d}", our_reference=f"unknown-{seed}-{number}",
+                items[0], rail_reference=f"{name}-X{items[0].day:%y%m%d}{number:04d}",
+                our_reference=f"unknown-{seed}-{items[0].day:%y%m%d}-{number}",
                 amount_minor=-(100_000_007 + number), fee_minor=0,
             )  # fmt: skip
             false[made.rail_reference] = made
             done.append(Planted(plant, made.rail_reference, made.our_reference, made.amount_minor))
             continue
+        order = [item for item in order if item.our_reference not in {each.payment for each in done}]
         if not order:
             continue
         item = order.pop()
@@ -58,7 +60,7 @@ def planted(
             case Plant.AMOUNT:
                 false[item.rail_reference] = replace(item, amount_minor=item.amount_minor - 1)
             case _:
-                again = replace(item, rail_reference=f"{name}-T{number:04d}")
+                again = replace(item, rail_reference=f"{name}-T{item.day:%y%m%d}{number:04d}")
                 false[again.rail_reference] = again
         done.append(Planted(plant, item.rail_reference, item.our_reference, item.amount_minor))
     return list(false.values()), done

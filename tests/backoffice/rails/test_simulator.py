@@ -12,7 +12,7 @@ from backoffice.payments.reasons import text_of
 from backoffice.payments.reconcile import Kind, LedgerItem, reconcile
 from backoffice.payments.states import State
 from backoffice.rails.planting import Plant, planted
-from backoffice.rails.simulator import LATE, REFUSALS, RULES, Rules, Simulator
+from backoffice.rails.simulator import LATE, REFUSALS, RETURNED, RULES, Rules, Simulator
 from backoffice.rails.wire import EventKind, IncomingIn, Operation, OperationIn, RailKind, Status
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
@@ -106,13 +106,15 @@ def test_the_file_is_the_book(kind: RailKind, steps: list[Any]) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.sampled_from(Plant), max_size=6), st.integers(0, 1000))
-def test_what_is_planted_is_found_and_nothing_else(wanted: list[Plant], seed: int) -> None:
-    rail = machine(RailKind.WALLET, seed)
+@given(st.lists(st.sampled_from(Plant), max_size=6), st.integers(0, 1000), st.sampled_from([0, RETURNED]))
+def test_what_is_planted_is_found_and_nothing_else(wanted: list[Plant], seed: int, cents: int) -> None:
+    """Also when payments have two movements, there and back."""
+    rail = machine(RailKind.INTERBANK, seed)
     for number in range(8):
-        rail.ask(order(f"r{number}", amount=1_000 + 1_000 * number, payment=f"p{number}"), NOW)
+        rail.ask(order(f"r{number}", amount=1_000 + 1_000 * number + cents, payment=f"p{number}"), NOW)
+    rail.advance(NOW + timedelta(seconds=5))
     day = rail.items[0].day
-    false, done = planted(rail.day(day), wanted, seed, "wallet")
+    false, done = planted(rail.day(day), wanted, seed, "interbank")
     assert len(done) == len(wanted)
     ledger = [
         LedgerItem(f"t{number}", item.our_reference, item.amount_minor, item.currency, item.day)
