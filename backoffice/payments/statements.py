@@ -21,7 +21,7 @@ from backoffice.ledger.tables import posting_groups, postings
 from backoffice.payments.iso20022.statement import Entry, Statement
 from backoffice.payments.iso20022.values import NOT_PROVIDED, Bank, Party
 from backoffice.payments.limits import CHINA
-from backoffice.payments.outside import party_of
+from backoffice.payments.outside import masked_account, masked_name, party_of
 from backoffice.payments.postings import CODES, FEE, REVERSAL
 from backoffice.payments.tables import payments
 from backoffice.problems import Code, Problem, invalid
@@ -168,13 +168,13 @@ async def our_bank(context: Context, day: date) -> Bank:
     return Bank(bic, member, name)
 
 
-def message_of(paper: Paper, identification: str, owner: str = "") -> Statement:
+def message_of(paper: Paper, identification: str, *, masked: bool = True) -> Statement:
     """Give the statement as ISO 20022 has it."""
     return Statement(
         identification,
-        Party(owner, paper.account),
+        Party("", paper.account),
         paper.currency,
-        tuple(_entry(line) for line in paper.lines),
+        tuple(_entry(line, masked) for line in paper.lines),
         paper.opening_minor,
         paper.closing_minor,
         paper.first_day,
@@ -182,11 +182,14 @@ def message_of(paper: Paper, identification: str, owner: str = "") -> Statement:
     )
 
 
-def _entry(line: Line) -> Entry:
+def _entry(line: Line, masked: bool) -> Entry:
     day = line.at.astimezone(CHINA).date()
+    other = line.other
+    if masked and other.account:
+        other = Party(masked_name(other.name), masked_account(other.account), bank=other.bank)
     moves = ("PMNT", "RCDT" if line.amount_minor > 0 else "ICDT", "DMCT")
     family = _FAMILIES.get(line.code, moves)
     return Entry(
         line.transfer_id.replace("-", ""), line.amount_minor, day, day, line.reference or NOT_PROVIDED, line.payment,
-        line.other, line.purpose, family, line.reversal,
+        other, line.purpose, family, line.reversal,
     )  # fmt: skip

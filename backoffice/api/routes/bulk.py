@@ -111,7 +111,7 @@ async def status_report(request: Request, batch_id: ID) -> Response:
     return _download(content, f"pain002-{batch_id}.xml")
 
 
-@router.get("/{batch_id}/interbank.xml", response_class=Response, responses=XML, openapi_extra=needs("payments.read"))
+@router.get("/{batch_id}/interbank.xml", response_class=Response, responses=XML, openapi_extra=needs("payments.bulk"))
 async def interbank_message(request: Request, batch_id: ID) -> Response:
     """The items to other banks that money is held or paid for, as pacs.008 (version 08)."""
     async with work(request) as context:
@@ -124,7 +124,7 @@ async def interbank_message(request: Request, batch_id: ID) -> Response:
 
 
 @router.get(
-    "/{batch_id}/notification.xml", response_class=Response, responses=XML, openapi_extra=needs("payments.read")
+    "/{batch_id}/notification.xml", response_class=Response, responses=XML, openapi_extra=needs("payments.bulk")
 )
 async def notification(request: Request, batch_id: ID) -> Response:
     """The items that are paid, as debit entries of the accounts that paid them: camt.054 (version 08)."""

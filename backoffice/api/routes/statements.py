@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -23,19 +23,25 @@ from server.client import ClientError, uuid7
 router = APIRouter(prefix="/accounts", tags=["accounts"])
 First = Annotated[date, Query(alias="from", description="First day, in China.")]
 Last = Annotated[date, Query(alias="to", description="Last day, included.")]
-XML = {200: {"content": {"application/xml": {}}, "description": "An ISO 20022 message"}}
+XML: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"content": {"application/xml": {}}, "description": "An ISO 20022 message"}
+}
 
 
 @asynccontextmanager
-async def _paper(request: Request, number: str, first: date, last: date) -> AsyncIterator[tuple[Context, Any]]:
+async def _paper(
+    request: Request, number: str, first: date, last: date, *, unmask: bool = False
+) -> AsyncIterator[tuple[Context, Any]]:
     """Write a statement, and that somebody has read it."""
     async with work(request) as context:
+        if unmask:
+            context.need("customers.unmask")
         account = await accounts.get(context, number)
         try:
             paper = await statements.make(context, office_of(request).gateway, account, first, last)
         except ClientError:
             raise Problem(Code.LEDGER_AWAY) from None
-        detail = {"from": str(first), "to": str(last), "lines": len(paper.lines)}
+        detail = {"from": str(first), "to": str(last), "lines": len(paper.lines)} | ({"unmask": True} if unmask else {})
         await audit.record(context, "accounts.statement", f"account:{account['account_id']}", detail)
         yield context, paper
 
@@ -67,23 +73,27 @@ def _named(party: Any) -> str:
     return masked_name(party.name) if party.account else str(party.name)
 
 
-@router.get("/{number}/statement.xml", responses=XML, response_class=Response, openapi_extra=needs("accounts.read"))  # type: ignore[arg-type]
-async def statement_message(request: Request, number: str, first: First, last: Last) -> Response:
-    """The statement as camt.053 (version 08)."""
-    async with _paper(request, number, first, last) as (context, paper):
+@router.get("/{number}/statement.xml", responses=XML, response_class=Response, openapi_extra=needs("accounts.read"))
+async def statement_message(
+    request: Request, number: str, first: First, last: Last, *, unmask: bool = False
+) -> Response:
+    """The statement as camt.053 (version 08). `unmask`: with names in clear, by customers.unmask."""
+    async with _paper(request, number, first, last, unmask=unmask) as (context, paper):
         now = context.clock()
         bank, name = await statements.our_bank(context, day_of(now)), uuid7().hex
-        content = write_statements(name, now, bank, [statements.message_of(paper, f"{name}-1")])
+        content = write_statements(name, now, bank, [statements.message_of(paper, f"{name}-1", masked=not unmask)])
     return _download(content, f"camt053-{number}-{first}-{last}.xml")
 
 
-@router.get("/{number}/notifications.xml", responses=XML, response_class=Response, openapi_extra=needs("accounts.read"))  # type: ignore[arg-type]
-async def notification_message(request: Request, number: str, first: First, last: Last) -> Response:
-    """The booked lines without balances, as camt.054 (version 08)."""
-    async with _paper(request, number, first, last) as (context, paper):
+@router.get("/{number}/notifications.xml", responses=XML, response_class=Response, openapi_extra=needs("accounts.read"))
+async def notification_message(
+    request: Request, number: str, first: First, last: Last, *, unmask: bool = False
+) -> Response:
+    """The booked lines without balances, as camt.054 (version 08). `unmask` as for statements."""
+    async with _paper(request, number, first, last, unmask=unmask) as (context, paper):
         now = context.clock()
         bank, name = await statements.our_bank(context, day_of(now)), uuid7().hex
-        content = write_notifications(name, now, bank, [statements.message_of(paper, f"{name}-1")])
+        content = write_notifications(name, now, bank, [statements.message_of(paper, f"{name}-1", masked=not unmask)])
     return _download(content, f"camt054-{number}-{first}-{last}.xml")
 
 

@@ -32,7 +32,12 @@ async def test_a_statement_tells_lines_and_balances(bank: Office, monkeypatch: p
     assert (told["lines"][1]["payment"], told["lines"][1]["purpose"]) == (moved["number"], "房租")
     assert told["lines"][0]["other"] == "库存现金"
     assert b["number"] not in answer.text
-    xml = await bank.ask("teller", "GET", f"/accounts/{a['number']}/statement.xml?{DAYS}")
+    path = f"/accounts/{a['number']}/statement.xml?{DAYS}"
+    xml = await bank.ask("teller", "GET", path)
+    assert b["number"] not in xml.text
+    assert (await bank.ask("teller", "GET", f"{path}&unmask=true")).status_code == 403
+    await bank.add("rm", "relationship_manager")
+    assert b["number"] in (await bank.ask("rm", "GET", f"{path}&unmask=true")).text
     assert xml.headers["content-type"] == "application/xml"
     (read,) = messages.read(xml.content)
     assert (read.opening_minor, read.closing_minor, read.fault()) == (0, 8_745, "")
