@@ -4,12 +4,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from backoffice.context import Context
 from backoffice.notices import notify
 from tests.backoffice.conftest import PASSWORD
 from tests.backoffice.console.conftest import NARROW, Desk, Site
-from tests.backoffice.payments.institution import account
+from tests.backoffice.payments.institution import account, product
+from tests.backoffice.payments.messages import pain001
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -51,9 +53,9 @@ async def test_money_moves_once_however_often_somebody_clicks(site: Site) -> Non
     await desk.page.get_by_text("交易已完成").wait_for()
     await desk.picture("pay-done")
     await desk.open(f"/statement?account={payee['number']}")
-    text = await desk.page.locator("#main").inner_text()
-    assert "CNY 1,434.50" in text
-    assert text.count("CNY 1,234.50") == 1, "paid once"
+    shown = await desk.page.locator("#main").inner_text()
+    assert "CNY 1,434.50" in shown
+    assert shown.count("CNY 1,234.50") == 1, "paid once"
     await desk.picture("statement-zh")
     await desk.open("/payments")
     assert await desk.page.locator("tbody tr").count() == 3
@@ -156,6 +158,90 @@ async def test_users_are_made_and_changed(site: Site) -> None:
     await desk.open("/users")
     await desk.page.locator("tbody tr").first.wait_for()
     await desk.picture("users-en")
+
+
+async def test_a_customer_from_all_sides(site: Site) -> None:
+    await site.user("li", "李敏", "relationship_manager", "operations")
+    async with site.bank.transaction() as context:
+        await product(context)
+    desk = await site.desk()
+    page = desk.page
+    await desk.log_on("li")
+    await desk.open("/customers/new")
+    await desk.field("姓名或名称", "张伟")
+    await desk.field("证件号码", "110101199003070039")
+    await page.get_by_label("机构").select_option("HO")
+    await desk.field("电话", "13812345678")
+    await desk.field("地址", "郑州市金水区花园路1号")
+    await desk.press("创建客户")
+    await page.locator("[aria-invalid]").wait_for()
+    assert await page.evaluate("document.activeElement.name") == "certificate.number"
+    await desk.picture("customer-errors-zh")
+    await desk.field("证件号码", "110101199003070038")
+    await desk.press("创建客户")
+    await page.locator("h1", has_text="客户").wait_for()
+    await page.get_by_role("button", name="启用").click()
+    await page.locator("dialog textarea").fill("资料齐全")
+    await page.locator("dialog").get_by_role("button", name="启用").click()
+    await page.get_by_text("正常", exact=True).first.wait_for()
+    await page.locator("summary", has_text="开立账户").click()
+    await page.get_by_label("产品").fill("NOTHING")
+    await page.locator("form").get_by_role("button", name="开立账户").click()
+    await page.locator("form [aria-invalid]").wait_for()
+    await page.get_by_label("产品").fill("TEST-DEMAND")
+    await page.locator("form").get_by_role("button", name="开立账户").click()
+    await page.locator("tbody a").first.wait_for()
+    await page.locator("tbody a").first.click()
+    await page.locator("#main").get_by_role("link", name="办理交易").click()
+    await page.locator("h1", has_text="办理交易").wait_for()
+    await page.get_by_label("金额").fill("3000")
+    await desk.press("核对")
+    await desk.press("确认办理")
+    await page.get_by_text("交易已完成").wait_for()
+    async with site.bank.transaction() as context:
+        customer = await context.connection.scalar(text("SELECT max(customer_id) FROM office.customers"))
+    await desk.open(f"/customers/{customer}")
+    shown = await page.locator("#main").inner_text()
+    assert "CNY 3,000.00" in shown
+    assert "13812345678" not in shown
+    assert "110101199003070038" not in shown
+    await desk.picture("customer-zh")
+    await page.get_by_role("button", name="查看明文").click()
+    await page.locator("dialog textarea").fill("客户来电核实")
+    await page.locator("dialog").get_by_role("button", name="查看明文").click()
+    await page.get_by_text("13812345678").wait_for()
+    await page.reload()
+    await desk.settled()
+    assert "13812345678" not in await page.locator("#main").inner_text(), "masked again"
+    await desk.open(f"/customers/{customer}/change")
+    await desk.field("标签", "VIP，代发工资")
+    await desk.press("保存")
+    await page.get_by_text("VIP").first.wait_for()
+    await page.get_by_role("button", name="冻结").click()
+    await page.locator("dialog textarea").fill("法院通知")
+    await page.locator("dialog").get_by_role("button", name="冻结").click()
+    await page.get_by_role("button", name="申请解冻").wait_for()
+    english = await site.desk("en-GB", NARROW)
+    await english.log_on("li")
+    await english.open(f"/customers/{customer}")
+    await english.picture("customer-narrow-en")
+    assert await english.page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
+
+
+async def test_a_file_of_payments_with_findings(site: Site) -> None:
+    await site.user("zhou", "周伟", "operations")
+    desk = await site.desk()
+    await desk.log_on("zhou")
+    await desk.open("/bulk")
+    file = {"name": "payments.xml", "mimeType": "text/xml", "buffer": pain001(3)}
+    await desk.page.locator("input[type=file]").set_input_files([file])
+    await desk.press("上传文件")
+    await desk.page.locator("h1", has_text="批次").wait_for()
+    await desk.settled()
+    assert await desk.page.get_by_text("检查结果").count() >= 1
+    await desk.picture("bulk-zh")
+    await desk.open("/bulk")
+    assert await desk.page.locator("tbody tr").count() == 1
 
 
 async def test_by_keyboard_alone_in_both_languages(site: Site) -> None:

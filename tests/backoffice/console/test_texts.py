@@ -8,10 +8,11 @@ import pytest
 
 from backoffice.access.permissions import PERMISSIONS, ROLES
 from backoffice.api import models
-from backoffice.api.models import payments, rails, standing
+from backoffice.api.models import accounts, bulk, customers, payments, rails, standing
 from backoffice.api.routes import routers
 from backoffice.approvals import KINDS
 from backoffice.console.serving import table
+from backoffice.customers.identity import KINDS as CERTIFICATES
 
 TEXTS = {name: json.loads(table()[f"/static/texts/{name}.json"].content) for name in ("zh", "en")}
 SCRIPTS = {path: file.content.decode() for path, file in table().items() if path.startswith("/static/js/")}
@@ -59,6 +60,12 @@ def test_every_value_has_a_word() -> None:
         "rail": values(rails.RailOut, "kind"),
         "standing_state": values(standing.StandingOut, "state"),
         "run_state": values(standing.RunOut, "state"),
+        "customer_state": values(customers.CustomerOut, "status"),
+        "customer_kind": values(customers.CustomerOut, "kind"),
+        "certificate": list(CERTIFICATES),
+        "account_state": values(accounts.AccountOut, "status"),
+        "batch_state": values(bulk.BatchOut, "state"),
+        "item_state": values(bulk.ItemOut, "state"),
         "every": values(standing.StandingIn, "every"),
         "roll": values(standing.StandingIn, "roll"),
         "on_failure": values(standing.StandingIn, "on_failure"),

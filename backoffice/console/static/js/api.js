@@ -27,19 +27,20 @@ export function newKey() {
   return crypto.randomUUID ? crypto.randomUUID() : Array.from(crypto.getRandomValues(new Uint32Array(4))).join("-");
 }
 
-async function fetched(method, path, { query = {}, body, key, version, quiet = false } = {}) {
+async function fetched(method, path, { query = {}, body, file, key, version, quiet = false } = {}) {
   const asked = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) {
     if (value !== undefined && value !== null && value !== "") asked.set(name, value);
   }
   const headers = { "X-Office-Console": "1", "Accept-Language": language() };
   if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (file !== undefined) headers["Content-Type"] = file.type || "application/xml";
   if (method === "POST") headers["Idempotency-Key"] = key || newKey();
   if (version !== undefined) headers["If-Match"] = `"${version}"`;
   let response;
   try {
     response = await fetch(`${PREFIX}${path}${asked.size ? `?${asked}` : ""}`, {
-      method, headers, body: body === undefined ? undefined : JSON.stringify(body), credentials: "same-origin",
+      method, headers, body: file ?? (body === undefined ? undefined : JSON.stringify(body)), credentials: "same-origin",
     });
   } catch {
     throw new Refusal(0, { title: t("problem.no_answer") });

@@ -1,7 +1,7 @@
 // Forms from descriptions of their fields, with the server's errors at the fields that they name.
 //
 // A field: {name, label, kind, required, options, hint, value, max}. Names with dots make nested members.
-// Kinds: text, password, date, number, money, select, textarea, checks, account.
+// Kinds: text, password, date, number, money, select, textarea, checks, account, file.
 
 import { newKey } from "./api.js";
 import { h, replace, unique } from "./dom.js";
@@ -21,6 +21,7 @@ function control(field, id, described) {
       h("option", { value: key, selected: String(key) === String(value) }, label)));
   }
   if (field.kind === "textarea") return h("textarea", { ...common, rows: 3, maxlength: field.max }, value);
+  if (field.kind === "file") return h("input", { ...common, type: "file", accept: field.accept });
   const type = { password: "password", date: "date", number: "number" }[field.kind] || "text";
   const numeric = field.kind === "money" || field.kind === "account";
   return h("input", {
@@ -51,6 +52,7 @@ function fieldNode(field) {
 }
 
 function read(field, input) {
+  if (field.kind === "file") return input.files[0];
   const text = field.kind === "password" ? input.value : input.value.trim();
   if (field.kind === "money") return text ? { amount: typedDecimal(text), currency: field.currency || "CNY" } : undefined;
   if (field.kind === "account") return typedDecimal(text).toUpperCase() || undefined;

@@ -4,6 +4,9 @@ import { showKeys } from "./keys.js";
 import { accountPage } from "./pages/me.js";
 import { approvalPage, approvalsPage } from "./pages/approvals.js";
 import { auditPage } from "./pages/audit.js";
+import { bulkBatchPage, bulkPage } from "./pages/bulk.js";
+import { accountDetailPage } from "./pages/accounts.js";
+import { changeCustomerPage, customerPage, customersPage, newCustomerPage } from "./pages/customers.js";
 import { homePage } from "./pages/home.js";
 import { noticesPage } from "./pages/notices.js";
 import { parameterPage, parametersPage } from "./pages/parameters.js";
@@ -26,11 +29,15 @@ export const MENU = [
     ["approvals.title", "/approvals", sees("GET", "/approvals"), "g a"],
     ["notices.title", "/notices", sees("GET", "/notices"), "g n"],
   ]],
+  ["menu.customers", [
+    ["customers.title", "/customers", sees("GET", "/customers/{customer_id}"), "g c"],
+  ]],
   ["menu.money", [
     ["pay.title", "/pay", sees("POST", "/payments/deposits"), "g m"],
     ["payments.title", "/payments", sees("GET", "/payments"), "g p"],
     ["statement.title", "/statement", sees("GET", "/accounts/{number}/statement"), "g s"],
     ["standing.title", "/standing-orders", sees("GET", "/standing-orders"), "g o"],
+    ["bulk.title", "/bulk", sees("GET", "/bulk-payments"), "g b"],
     ["rails.title", "/rails", sees("GET", "/rails"), "g r"],
   ]],
   ["menu.control", [
@@ -46,6 +53,13 @@ export function registerAreas() {
   route("/notices", noticesPage);
   route("/approvals", approvalsPage, sees("GET", "/approvals"));
   route("/approvals/:id", approvalPage, sees("GET", "/approvals/{approval_id}"));
+  route("/customers", customersPage, sees("GET", "/customers/{customer_id}"));
+  route("/customers/new", newCustomerPage, sees("POST", "/customers"));
+  route("/customers/:id", customerPage, sees("GET", "/customers/{customer_id}"));
+  route("/customers/:id/change", changeCustomerPage, sees("PATCH", "/customers/{customer_id}"));
+  route("/accounts/:number", accountDetailPage, sees("GET", "/accounts/{number}"));
+  route("/bulk", bulkPage, sees("GET", "/bulk-payments"));
+  route("/bulk/:id", bulkBatchPage, sees("GET", "/bulk-payments/{batch_id}"));
   route("/pay", payPage, sees("POST", "/payments/deposits"));
   route("/payments", paymentsPage, sees("GET", "/payments"));
   route("/payments/:number", paymentPage, sees("GET", "/payments/{number}"));

@@ -23,12 +23,13 @@ const TONES = {
   open: "wait", asked: "wait", created: "wait", authorised: "wait", waiting: "wait", pending: "wait", planned: "wait",
   correcting: "wait", approved: "good", captured: "good", active: "good", posted: "good", paid: "good", done: "good",
   corrected: "good", accepted: "good", applied: "good", finished: "good", declined: "bad", rejected: "bad",
-  refused: "bad", failed: "bad", expired: "bad", given_up: "bad", reversed: "bad",
+  refused: "bad", failed: "bad", expired: "bad", given_up: "bad", reversed: "bad", frozen: "bad", stopped: "bad",
+  prospect: "wait", running: "wait", held: "wait", "account_state.open": "good",
 };
 
 // A state in words; the colour only repeats them.
 export function badge(group, state) {
-  return h("span", { class: `badge ${TONES[state] || ""}` }, word(group, state));
+  return h("span", { class: `badge ${TONES[`${group}.${state}`] || TONES[state] || ""}` }, word(group, state));
 }
 
 export function card(title, ...children) {
@@ -66,6 +67,18 @@ export function announce(words, tone = "good") {
 export function tabs(label, items, chosen) {
   return h("nav", { class: "tabs", "aria-label": label }, items.map(([name, words, href]) =>
     h("a", { href, "aria-current": name === chosen ? "page" : undefined }, words)));
+}
+
+// Do something that is no form, and tell when the API refuses; true when it was done.
+export async function attempt(work) {
+  try {
+    await work();
+    return true;
+  } catch (refusal) {
+    if (refusal.status === undefined) throw refusal;
+    announce([refusal.message, refusal.detail].filter(Boolean).join(" · "), "bad");
+    return false;
+  }
 }
 
 // Any JSON of the API as nested names and values.

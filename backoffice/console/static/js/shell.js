@@ -97,6 +97,7 @@ function ways(text) {
     if (/^\d+$/.test(number) && may("GET", "/payments")) found.unshift([t("find.account_payments", { number }), "/payments", { account: number }]);
     if (/^\d+$/.test(number) && may("GET", "/accounts/{number}/statement")) found.unshift([t("find.statement", { number }), "/statement", { account: number }]);
   }
+  if (/^\d{1,12}$/.test(number) && may("GET", "/customers/{customer_id}")) found.unshift([t("find.customer", { number }), `/customers/${number}`, {}]);
   return found.slice(0, 9);
 }
 

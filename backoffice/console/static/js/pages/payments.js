@@ -18,7 +18,7 @@ const worded = (group, values) => values.map((value) => [value, word(group, valu
 export function paymentsPage(_, query) {
   const list = pagedTable({
     caption: t("payments.caption"), href: (row) => `#/payments/${row.number}`,
-    load: (cursor) => get("/payments", { account: query.account, state: query.state, kind: query.kind, rail: query.rail, first_day: query.first_day, last_day: query.last_day, cursor, limit: 25 }),
+    load: (cursor) => get("/payments", { account: query.account, customer: query.customer, state: query.state, kind: query.kind, rail: query.rail, first_day: query.first_day, last_day: query.last_day, cursor, limit: 25 }),
     columns: [
       { label: t("payments.number"), kind: "code", cell: (row) => row.number },
       { label: t("payments.business_date"), cell: (row) => row.business_date },
@@ -108,5 +108,5 @@ export async function paymentPage({ number }) {
 }
 
 function accountLink(number) {
-  return may("GET", "/accounts/{number}/statement") ? h("a", { href: `#/statement?account=${number}` }, account(number)) : account(number);
+  return may("GET", "/accounts/{number}") ? h("a", { href: `#/accounts/${number}` }, account(number)) : account(number);
 }

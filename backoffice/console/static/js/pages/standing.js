@@ -18,7 +18,7 @@ const payee = (row) => (row.to_account ? account(row.to_account) : row.outside ?
 export function standingsPage(_, query) {
   const list = pagedTable({
     caption: t("standing.caption"), href: (row) => `#/standing-orders/${row.standing_id}`,
-    load: (cursor) => get("/standing-orders", { account: query.account, state: query.state, cursor, limit: 25 }),
+    load: (cursor) => get("/standing-orders", { account: query.account, customer: query.customer, state: query.state, cursor, limit: 25 }),
     columns: [
       { label: t("number"), cell: (row) => row.standing_id }, { label: t("pay.from"), kind: "code", cell: (row) => account(row.from_account) },
       { label: t("pay.to"), kind: "code", cell: payee }, { label: t("amount"), kind: "number", cell: (row) => money(row.amount) }, { label: t("standing.rhythm"), cell: rhythm },
