@@ -62,8 +62,7 @@ class HttpRail:
             await self._decline_here(context, payment, "rail_limit" if row["active"] else "rail_not_active")
             return
         await self._order(
-            context, payment, Operation.AUTHORISE, f"{payment['number']}-A", amount,
-            collect=payment["mode"] == "asked", instrument=await self.instrument(context, payment),
+            context, payment, Operation.AUTHORISE, f"{payment['number']}-A", amount, collect=payment["mode"] == "asked",
         )  # fmt: skip
 
     async def decline(self, context: Context, payment: Payment) -> None:
@@ -120,8 +119,8 @@ class HttpRail:
         amount_minor: int,
         *,
         collect: bool = False,
-        instrument: dict[str, str] | None = None,
     ) -> None:
+        """Write an order; who or what it is paid with is personal, and is added when it is sent (`sending`)."""
         row = await service.get(context, self.name)
         body = OperationIn(
             reference=reference,
@@ -130,7 +129,6 @@ class HttpRail:
             amount_minor=amount_minor,
             currency=payment["currency"],
             collect=collect,
-            instrument=instrument or {},
         )
         now = context.clock()
         order = insert(outbox).values(

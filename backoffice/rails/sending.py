@@ -15,19 +15,21 @@ from typing import Any, Final
 import httpx
 import structlog
 from pydantic import ValidationError
-from sqlalchemy import text, update
+from sqlalchemy import select, text, update
 
 from backoffice import audit
 from backoffice.background import Services, background, system
 from backoffice.cases.service import open_case
 from backoffice.context import Context
 from backoffice.database import rows_of
+from backoffice.payments.tables import payments
+from backoffice.privacy.keyring import KeyFaultError
 from backoffice.problems import Code, Problem
 from backoffice.rails import inbox, service
 from backoffice.rails.adapters import ADAPTERS
 from backoffice.rails.signing import Call, KeyFileError, sign
 from backoffice.rails.tables import outbox
-from backoffice.rails.wire import AnswerOut, Status
+from backoffice.rails.wire import AnswerOut, Operation, Status
 
 log = structlog.get_logger("tongbao.office.rails")
 Row = dict[str, Any]
@@ -101,12 +103,24 @@ class RailClient:
             raise RailAwayError(type(error).__name__) from None
 
     async def order(self, row: Row) -> AnswerOut:
-        """Send an order, or ask what became of it if it may have arrived."""
+        """Send an order, or ask what became of it if it may have arrived.
+
+        With what is paid, or who, is read from the payment each time, where it is sealed; it never changes there.
+        """
         if row["attempts"] > 1:
             status, content = await self.ask("GET", f"/operations/{row['reference']}")
             if status != 404:
                 return self._answer(row, status, content)
-        body = json.dumps(row["body"], ensure_ascii=False).encode()
+        order = row["body"]
+        if row["operation"] == Operation.AUTHORISE:
+            try:
+                async with system(self._services) as context:
+                    query = select(payments).where(payments.c.payment_id == row["payment_id"])
+                    payment = rows_of(await context.connection.execute(query))[0]
+                    order |= {"instrument": await ADAPTERS[row["rail"]].instrument(context, payment)}
+            except KeyFaultError as error:
+                raise RailAwayError(f"the payee cannot be read: {error}") from None
+        body = json.dumps(order, ensure_ascii=False).encode()
         return self._answer(row, *await self.ask("POST", "/operations", body))
 
     @staticmethod

@@ -74,7 +74,7 @@ async def test_the_rows_are_what_the_adapters_say(office: Office) -> None:
 async def test_transfers_to_another_bank(house: tuple[Office, str], rail_here: Any) -> None:
     """Settled, refused, decided later, returned by the other bank."""
     office, _ = house
-    await start(rail_here, house, "interbank")
+    process = await start(rail_here, house, "interbank")
     wanted = {1_000: "captured", 1_051: "voided", 1_068: "captured", 1_004: "reversed"}
     numbers, payers = {}, {}
     for minor in wanted:
@@ -89,6 +89,10 @@ async def test_transfers_to_another_bank(house: tuple[Office, str], rail_here: A
         return answered and states == wanted
 
     await until(office, "interbank", done)
+    kept = str(await orders(office, "interbank"))
+    assert PAYEE.name not in kept
+    assert PAYEE.account not in kept
+    assert PAYEE.account in (process.directory / "interbank.jsonl").read_text(), "the rail was told"
     left = {minor: await balance(office, payer) for minor, payer in payers.items()}
     assert left == {1_000: 9_000, 1_051: 10_000, 1_068: 8_932, 1_004: 10_000}
     assert await count_of_cases(office) == 0
