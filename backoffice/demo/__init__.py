@@ -13,13 +13,20 @@ from typing import Final
 from sqlalchemy import text
 
 from backoffice.background import Services
-from backoffice.demo import catalogue, people
+from backoffice.demo import catalogue, customers, people
 
 MARK: Final = "demo-password"
 """File that makes a data directory one of a demo: it holds everybody's password."""
 
+COMPLETE: Final = "demo-complete"
+"""File that says that nothing of the demo is missing."""
+
 Part = Callable[[Services, str], Awaitable[None]]
-PARTS: Final[tuple[tuple[str, Part], ...]] = (("branches and users", people.seed), ("products", catalogue.seed))
+PARTS: Final[tuple[tuple[str, Part], ...]] = (
+    ("branches and users", people.seed),
+    ("products", catalogue.seed),
+    ("customers", customers.seed),
+)
 
 
 async def seed(services: Services, home: Path) -> None:
@@ -31,9 +38,12 @@ async def seed(services: Services, home: Path) -> None:
                 return
         mark.touch(mode=0o600)
         mark.write_text(f"{secrets.token_hex(8)}\n", "utf-8")
+    if (home / COMPLETE).exists():
+        return
     password = mark.read_text("utf-8").strip()
     for _, part in PARTS:
         await part(services, password)
+    (home / COMPLETE).touch()
 
 
 def words(home: Path) -> str:

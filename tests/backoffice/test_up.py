@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from backoffice.cli.up import private_dsn
 from tests.server.serving.harness import SMALL
 
 pytest.importorskip("fastapi")
@@ -58,6 +59,10 @@ class Up:
         self.process.stdout.close()
         return code
 
+    @property
+    def engine(self) -> str:
+        return f"127.0.0.1:{json.loads((self.data / 'server.json').read_text())['port']}"
+
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             self.command(*arguments), env=self.environment, capture_output=True, text=True, check=False, timeout=60
@@ -99,6 +104,12 @@ def test_from_nothing_and_again_after_a_kill_and_reset(up: Up) -> None:
     assert mark.stat().st_mode & 0o077 == 0
     users = users_of(where, password)
     assert {each["name"] for each in users} >= {"teller", "operations", "compliance", "admin"}
+    again = subprocess.run(
+        [sys.executable, "-m", "backoffice.cli", "reconcile", "--json"],
+        env=up.environment | {"OFFICE_DATABASE_URL": private_dsn(up.data, "office"), "OFFICE_ENGINE": up.engine},
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert again.returncode == 0, again.stdout + again.stderr
     assert up.run("demo", "reset").returncode == 2  # it runs
     server = json.loads((up.data / "server.json").read_text())
     assert up.end(signal.SIGKILL) == -signal.SIGKILL
