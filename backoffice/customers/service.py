@@ -172,9 +172,10 @@ async def unmasked(context: Context, customer_id: int, reason: str) -> dict[str,
     return shown(row, dict.fromkeys(Fields.__slots__, "") | fields.stored())
 
 
-async def row_of(context: Context, customer_id: int) -> dict[str, Any]:
-    """A customer's row as it is stored; Problem when there is none."""
-    found = rows_of(await context.connection.execute(select(customers).where(customers.c.customer_id == customer_id)))
+async def row_of(context: Context, customer_id: int, *, lock: bool = False) -> dict[str, Any]:
+    """A customer's row as it is stored; Problem when there is none. `lock`: nobody changes it until the commit."""
+    query = select(customers).where(customers.c.customer_id == customer_id)
+    found = rows_of(await context.connection.execute(query.with_for_update() if lock else query))
     if not found:
         raise Problem(Code.NOT_FOUND, f"there is no customer {customer_id}")
     return found[0]
@@ -220,6 +221,9 @@ async def require_active(context: Context, customer_id: int) -> dict[str, Any]:
     if row["status"] == "dormant":
         await touch(context, customer_id, {"status": "active"}, "awake")
         return row | {"status": "active"}
+    # Whoever closes, freezes or merges waits for the commit: no business begins with a customer who is gone by then.
+    query = select(customers).where(customers.c.customer_id == customer_id).with_for_update(read=True)
+    row = rows_of(await context.connection.execute(query))[0]
     if row["status"] != "active":
         raise Problem(Code.STATE, f"customer {customer_id} is {row['status']}", more={"state": row["status"]})
     return row

@@ -213,3 +213,30 @@ async def test_branches(staffed: Office) -> None:
     assert (await staffed.ask("ops", "POST", "/branches", body | {"branch": "Y", "parent": "?"})).status_code == 422
     items = (await staffed.ask("teller", "GET", "/branches")).json()["items"]
     assert [each["branch"] for each in items] == ["HO", "XX01"]
+
+
+async def test_a_freeze_waits_for_business_that_has_begun(office: Office) -> None:
+    """Otherwise an account could be opened for a customer who is frozen or closed by the time of the commit."""
+    number = (await person(office))["customer_id"]
+    order: list[str] = []
+
+    async def freeze() -> None:
+        async with office.transaction() as context:
+            order.append("asked")
+            await service.freeze(context, number, "court order")
+            order.append("frozen")
+
+    async with office.transaction() as context:
+        await service.require_active(context, number)
+        task = asyncio.create_task(freeze())
+        async with asyncio.timeout(20), office.transaction() as watch:
+            waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+            while not (await watch.connection.exec_driver_sql(waits)).scalar():
+                assert not task.done(), "the freeze did not wait"
+                await asyncio.sleep(0.01)
+        order.append("done")
+    await task
+    assert order == ["asked", "done", "frozen"]
+    async with office.transaction() as context:
+        with pytest.raises(Problem, match="frozen"):
+            await service.require_active(context, number)
