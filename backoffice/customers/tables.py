@@ -2,6 +2,7 @@
 
 from sqlalchemy import ARRAY, BigInteger, Boolean, Column, Date, Integer, LargeBinary, SmallInteger, Table, Text
 
+from backoffice.privacy.rows import sealed_table
 from backoffice.tables import MOMENT, metadata
 
 branches = Table(
@@ -56,3 +57,56 @@ customer_changes = Table(
     Column("key_id", Integer),
     Column("sealed", LargeBinary),
 )
+customer_documents = Table(
+    "customer_documents",
+    metadata,
+    Column("document_id", BigInteger, primary_key=True),
+    Column("customer_id", BigInteger),
+    Column("kind", Text),
+    Column("media_type", Text),
+    Column("bytes", Integer),
+    Column("expires_on", Date),
+    Column("user_id", BigInteger),
+    Column("user_name", Text),
+    Column("at", MOMENT),
+    Column("key_id", Integer),
+    Column("sealed", LargeBinary),
+)
+customer_owners = Table(
+    "customer_owners",
+    metadata,
+    Column("owner_row", BigInteger, primary_key=True),
+    Column("customer_id", BigInteger),
+    Column("owner_id", BigInteger),
+    Column("basis", Text),
+    Column("share_ppm", Integer),
+    Column("beneficial", Boolean),
+    Column("key_id", Integer),
+    Column("sealed", LargeBinary),
+)
+customer_relations = Table(
+    "customer_relations",
+    metadata,
+    Column("relation_id", BigInteger, primary_key=True),
+    Column("customer_id", BigInteger),
+    Column("other_id", BigInteger),
+    Column("kind", Text),
+    Column("made_at", MOMENT),
+)
+customer_notes = Table(
+    "customer_notes",
+    metadata,
+    Column("note_id", BigInteger, primary_key=True),
+    Column("customer_id", BigInteger),
+    Column("user_id", BigInteger),
+    Column("user_name", Text),
+    Column("at", MOMENT),
+    Column("key_id", Integer),
+    Column("sealed", LargeBinary),
+)
+
+sealed_table(customers)
+sealed_table(customer_changes, lambda row: f"customer_changes:{row['customer_id']}:{row['version']}")
+sealed_table(customer_documents)
+sealed_table(customer_owners)
+sealed_table(customer_notes)
