@@ -7,11 +7,13 @@ import pytest
 from sqlalchemy import text
 
 from backoffice.context import Context
+from backoffice.demo import catalogue, people
 from backoffice.notices import notify
 from tests.backoffice.conftest import PASSWORD
 from tests.backoffice.console.conftest import NARROW, Desk, Site
 from tests.backoffice.payments.institution import account, product
 from tests.backoffice.payments.messages import pain001
+from tests.backoffice.sales.test_sales import BOLD, customer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -199,8 +201,8 @@ async def test_a_customer_from_all_sides(site: Site) -> None:
     await desk.press("确认办理")
     await page.get_by_text("交易已完成").wait_for()
     async with site.bank.transaction() as context:
-        customer = await context.connection.scalar(text("SELECT max(customer_id) FROM office.customers"))
-    await desk.open(f"/customers/{customer}")
+        number = await context.connection.scalar(text("SELECT max(customer_id) FROM office.customers"))
+    await desk.open(f"/customers/{number}")
     shown = await page.locator("#main").inner_text()
     assert "CNY 3,000.00" in shown
     assert "13812345678" not in shown
@@ -213,7 +215,7 @@ async def test_a_customer_from_all_sides(site: Site) -> None:
     await page.reload()
     await desk.settled()
     assert "13812345678" not in await page.locator("#main").inner_text(), "masked again"
-    await desk.open(f"/customers/{customer}/change")
+    await desk.open(f"/customers/{number}/change")
     await desk.field("标签", "VIP，代发工资")
     await desk.press("保存")
     await page.get_by_text("VIP").first.wait_for()
@@ -223,9 +225,53 @@ async def test_a_customer_from_all_sides(site: Site) -> None:
     await page.get_by_role("button", name="申请解冻").wait_for()
     english = await site.desk("en-GB", NARROW)
     await english.log_on("li")
-    await english.open(f"/customers/{customer}")
+    await english.open(f"/customers/{number}")
     await english.picture("customer-narrow-en")
     assert await english.page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
+
+
+async def test_products_are_compared_and_sold_to_whom_they_suit(site: Site) -> None:
+    await people.seed(site.bank.app.state.office, PASSWORD)
+    await catalogue.seed(site.bank.app.state.office, "")
+    await site.user("yang", "杨帆", "relationship_manager")
+    who, paying = await customer(site.bank, 20_000_000)
+    desk = await site.desk()
+    page = desk.page
+    await desk.log_on("yang")
+    await desk.open("/products")
+    await desk.picture("products-zh")
+    await desk.open("/products/compare")
+    for box in await page.locator("#main input[type=checkbox]:not([value=TEST-DEMAND])").all():
+        await box.check()
+    await page.locator("#main form").get_by_role("button", name="产品比较").click()
+    await page.locator("figure svg").first.wait_for()
+    await desk.picture("comparison-zh")
+    assert await page.evaluate(NAMELESS) == []
+    await desk.open(f"/sell?customer={who}&product=WEALTH-GROWTH-365")
+    await desk.field("付款账户", paying["number"])
+    await desk.field("金额", "10000")
+    await desk.press("核对")
+    await desk.press("确认办理")
+    await page.get_by_text("客户尚未测评风险承受能力").wait_for()
+    await desk.open(f"/customers/{who}/suitability")
+    for question, answer in BOLD.items():
+        await page.locator(f'[name="answers.{question}"]').select_option(answer)
+    await desk.picture("questionnaire-zh")
+    await desk.press("提交测评")
+    await page.get_by_text("测评结果").wait_for()
+    await desk.open(f"/sell?customer={who}&product=WEALTH-GROWTH-365")
+    await desk.field("付款账户", paying["number"])
+    await desk.field("金额", "10000")
+    await desk.press("核对")
+    await desk.press("确认办理")
+    await page.get_by_text("您可能损失部分或全部本金").wait_for()
+    await desk.picture("risk-warning-zh", full=False)
+    await desk.press("客户已确认，继续购买")
+    await page.get_by_text("购买成功").wait_for()
+    await desk.open("/orders")
+    assert await page.locator("tbody tr").count() == 1
+    await desk.open(f"/customers/{who}")
+    assert "CNY 10,000.00" in await page.locator("#main").inner_text()
 
 
 async def test_a_file_of_payments_with_findings(site: Site) -> None:

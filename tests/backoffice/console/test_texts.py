@@ -8,11 +8,12 @@ import pytest
 
 from backoffice.access.permissions import PERMISSIONS, ROLES
 from backoffice.api import models
-from backoffice.api.models import accounts, bulk, customers, payments, rails, standing
+from backoffice.api.models import accounts, bulk, customers, payments, products, rails, standing
 from backoffice.api.routes import routers
 from backoffice.approvals import KINDS
 from backoffice.console.serving import table
 from backoffice.customers.identity import KINDS as CERTIFICATES
+from backoffice.rating.suitability import Finding
 
 TEXTS = {name: json.loads(table()[f"/static/texts/{name}.json"].content) for name in ("zh", "en")}
 SCRIPTS = {path: file.content.decode() for path, file in table().items() if path.startswith("/static/js/")}
@@ -64,6 +65,11 @@ def test_every_value_has_a_word() -> None:
         "customer_kind": values(customers.CustomerOut, "kind"),
         "certificate": list(CERTIFICATES),
         "account_state": values(accounts.AccountOut, "status"),
+        "product_state": values(products.VersionOut, "state"),
+        "account_kind": values(products.ProductOut, "kind"),
+        "sale_state": values(products.OrderOut, "state"),
+        "sale_kind": values(products.OrderOut, "kind"),
+        "finding": [str(each) for each in Finding],
         "batch_state": values(bulk.BatchOut, "state"),
         "item_state": values(bulk.ItemOut, "state"),
         "every": values(standing.StandingIn, "every"),

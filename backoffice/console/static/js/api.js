@@ -9,6 +9,7 @@ export class Refusal extends Error {
   constructor(status, problem) {
     super(problem.title || `HTTP ${status}`);
     this.status = status;
+    this.document = problem;
     this.code = problem.code || "";
     this.detail = problem.detail || "";
     this.fields = problem.errors || [];

@@ -30,7 +30,7 @@ function frame(points, zero) {
   const low = axis[0];
   const high = axis[axis.length - 1];
   const y = (value) => HEIGHT - BOTTOM - ((value - low) / (high - low || 1)) * (HEIGHT - TOP - BOTTOM);
-  const compact = new Intl.NumberFormat(document.documentElement.lang, { notation: "compact", maximumFractionDigits: 2 });
+  const compact = new Intl.NumberFormat(document.documentElement.lang, { notation: "compact", maximumFractionDigits: 4 });
   const lines = axis.map((value) => [
     s("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(value), y2: y(value) }),
     s("text", { class: "axis", x: LEFT - 8, y: y(value) + 4, "text-anchor": "end" }, compact.format(value)),

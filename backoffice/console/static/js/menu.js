@@ -13,6 +13,7 @@ import { parameterPage, parametersPage } from "./pages/parameters.js";
 import { payPage } from "./pages/pay.js";
 import { paymentPage, paymentsPage } from "./pages/payments.js";
 import { differencesPage, railPage, railsPage } from "./pages/rails.js";
+import { comparePage, ordersPage, productPage, productsPage, sellPage, suitabilityPage } from "./pages/products.js";
 import { newStandingPage, standingPage, standingsPage } from "./pages/standing.js";
 import { statementPage } from "./pages/statement.js";
 import { newUserPage, userPage, usersPage } from "./pages/users.js";
@@ -31,6 +32,9 @@ export const MENU = [
   ]],
   ["menu.customers", [
     ["customers.title", "/customers", sees("GET", "/customers/{customer_id}"), "g c"],
+  ]],
+  ["menu.products", [
+    ["products.title", "/products", sees("GET", "/products"), "g d"],
   ]],
   ["menu.money", [
     ["pay.title", "/pay", sees("POST", "/payments/deposits"), "g m"],
@@ -57,6 +61,12 @@ export function registerAreas() {
   route("/customers/new", newCustomerPage, sees("POST", "/customers"));
   route("/customers/:id", customerPage, sees("GET", "/customers/{customer_id}"));
   route("/customers/:id/change", changeCustomerPage, sees("PATCH", "/customers/{customer_id}"));
+  route("/customers/:id/suitability", suitabilityPage, sees("GET", "/customers/{customer_id}/suitability"));
+  route("/products", productsPage, sees("GET", "/products"));
+  route("/products/compare", comparePage, sees("POST", "/products/comparison"));
+  route("/products/:id/:version", productPage, sees("GET", "/products/{product_id}/versions/{version}"));
+  route("/sell", sellPage, sees("POST", "/sales/purchases"));
+  route("/orders", ordersPage, sees("GET", "/sales/orders"));
   route("/accounts/:number", accountDetailPage, sees("GET", "/accounts/{number}"));
   route("/bulk", bulkPage, sees("GET", "/bulk-payments"));
   route("/bulk/:id", bulkBatchPage, sees("GET", "/bulk-payments/{batch_id}"));

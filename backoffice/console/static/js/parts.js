@@ -24,7 +24,7 @@ const TONES = {
   correcting: "wait", approved: "good", captured: "good", active: "good", posted: "good", paid: "good", done: "good",
   corrected: "good", accepted: "good", applied: "good", finished: "good", declined: "bad", rejected: "bad",
   refused: "bad", failed: "bad", expired: "bad", given_up: "bad", reversed: "bad", frozen: "bad", stopped: "bad",
-  prospect: "wait", running: "wait", held: "wait", "account_state.open": "good",
+  prospect: "wait", on_sale: "good", confirmed: "good", submitted: "wait", running: "wait", held: "wait", "account_state.open": "good",
 };
 
 // A state in words; the colour only repeats them.

@@ -173,6 +173,8 @@ export async function customerPage({ id }) {
     freezes && living && row.status !== "frozen" ? button(t("customers.to.frozen"), state("frozen"), "danger") : null,
     freezes && row.status === "frozen" ? button(t("customers.release"), ask("release")) : null,
     freezes && living ? button(t("customers.closure"), ask("closure"), "danger") : null,
+    row.kind === "person" && may("GET", "/customers/{customer_id}/suitability") ? linkButton(t("suitability.title"), `#/customers/${row.customer_id}/suitability`) : null,
+    row.status === "active" && may("POST", "/sales/purchases") ? linkButton(t("sales.sell"), `#/sell?customer=${row.customer_id}`) : null,
     writes && living ? linkButton(t("users.change"), `#/customers/${row.customer_id}/change`) : null,
   ];
   return {
