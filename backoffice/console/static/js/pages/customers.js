@@ -13,13 +13,55 @@ import { language, t, word } from "../texts.js";
 
 const text = (name, label, value, more = {}) => ({ name, label, value, max: 200, ...more });
 
-export function customersPage() {
-  const fields = [{ name: "number", label: t("customers.number"), kind: "account", required: true, max: 19, hint: t("customers.number.hint") }];
+const RISKS = ["1", "2", "3", "4", "5"].map((level) => [level, `C${level}`]);
+
+// What the address says becomes the query of a search; a number alone opens the customer.
+function queryOf(query) {
+  const given = Object.fromEntries(["text", "kind", "status", "region", "phone", "certificate", "sort"].filter((name) => query[name]).map((name) => [name, query[name]]));
+  if (query.risk_level) given.risk_level = Number(query.risk_level);
+  if (query.tags) given.tags = tags(query.tags);
+  if (query.product) given.products = [query.product];
+  if (query.least || query.most) given.deposits = { ...(query.least ? { least: query.least } : {}), ...(query.most ? { most: query.most } : {}) };
+  return given;
+}
+
+export function customersPage(_, query) {
+  const choices = (name, values) => values.map((value) => [value, word(name, value)]);
+  const fields = [
+    { name: "text", label: t("customers.name"), value: query.text, max: 64, hint: t("customers.text.hint") },
+    { name: "number", label: t("customers.number"), kind: "account", max: 19, hint: t("customers.number.hint") },
+    { name: "kind", label: t("customers.kind"), kind: "select", none: t("all"), value: query.kind, options: choices("customer_kind", ["person", "enterprise"]) },
+    { name: "status", label: t("state"), kind: "select", none: t("all"), value: query.status, options: choices("customer_state", ["prospect", "active", "dormant", "frozen", "closed"]) },
+    { name: "risk_level", label: t("customers.risk"), kind: "select", none: t("all"), value: query.risk_level, options: RISKS },
+    { name: "product", label: t("customers.has"), kind: "select", none: t("all"), value: query.product, options: choices("account_kind", ["demand", "term", "notice", "wealth", "card", "loan"]) },
+    { name: "region", label: t("customers.region"), value: query.region, max: 12, hint: t("customers.region.prefix") },
+    { name: "tags", label: t("customers.tags"), value: query.tags, max: 100 },
+    { name: "least", label: t("customers.deposits.least"), value: query.least, max: 20 },
+    { name: "most", label: t("customers.deposits.most"), value: query.most, max: 20 },
+    { name: "phone", label: t("customers.phone"), value: query.phone, max: 32, hint: t("customers.whole") },
+    { name: "certificate", label: t("customers.certificate_number"), value: query.certificate, max: 64, hint: t("customers.whole") },
+    { name: "sort", label: t("customers.sort"), kind: "select", value: query.sort || "newest", options: choices("customer_sort", ["newest", "oldest", "deposits", "investments", "loans"]) },
+  ];
+  const asked = queryOf(query);
+  const list = pagedTable({
+    caption: t("customers.caption"), none: t("customers.none"), href: (row) => `#/customers/${row.customer_id}`,
+    load: (cursor) => call("POST", "/customers/search", { body: { ...asked, limit: 25, ...(cursor ? { cursor } : {}) } }), columns: [
+      { label: t("customers.number"), kind: "code", cell: (row) => String(row.customer_id) },
+      { label: t("customers.name"), cell: (row) => row.name },
+      { label: t("customers.kind"), cell: (row) => word("customer_kind", row.kind) },
+      { label: t("users.branch"), cell: (row) => row.branch },
+      { label: t("customers.risk"), cell: (row) => (row.risk_level ? `C${row.risk_level}` : "") },
+      { label: t("customers.tags"), cell: (row) => row.tags.join(t("list.comma")) },
+      { label: t("customers.deposits"), kind: "number", cell: (row) => money(row.deposits) },
+      { label: t("customers.investments"), kind: "number", cell: (row) => money(row.investments) },
+      { label: t("state"), cell: (row) => badge("customer_state", row.status) },
+    ],
+  });
   const action = may("POST", "/customers") ? linkButton(t("customers.new"), "#/customers/new", "primary") : null;
   return {
     title: t("customers.title"),
     node: h("div", {}, heading(t("customers.title"), action), h("p", { class: "lead" }, t("customers.lead")),
-      filters(fields, ({ number }) => go(`/customers/${number}`))),
+      filters(fields, ({ number, ...values }) => (number ? go(`/customers/${number}`) : go("/customers", values))), list.node),
   };
 }
 
