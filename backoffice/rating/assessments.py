@@ -75,8 +75,8 @@ async def answer(context: Context, customer_id: int, answers: Mapping[str, str])
 
     The attempts of one customer queue up at the customer's row, so none is too many at the same time.
     """
+    await customers.lock(context, customer_id)  # before anything holds the row with others
     await customers.require_active(context, customer_id)
-    await customers.lock(context, customer_id)
     today = await businessday.today(context)
     figures = await rules(context, today)
     earlier = select(suitability.c.on_day).where(suitability.c.customer_id == customer_id)
